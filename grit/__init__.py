@@ -1,0 +1,1 @@
+"""GRIT: strictly serializable transactions over the databases of many microservices."""

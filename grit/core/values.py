@@ -1,0 +1,91 @@
+"""Values and records, and their one canonical encoding.
+
+A record is a map from field name to value. *Missing and null are one*: a null at the top level is
+not stored, in any engine, so that a relational NULL, an absent property and an absent field mean the
+same. The encoding is msgpack with sorted map keys; decimals travel as extension 1 (the text of the
+normalised decimal), timestamps as the msgpack timestamp extension (-1). Equal records have equal
+bytes, so bytes are compared, hashed and logged. Test vectors: docs/protocol/encoding.md.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NewType
+
+import msgspec
+
+Value = Any
+"""null, bool, int (64 bit), Decimal, float, str, bytes, datetime (aware, UTC), list, dict[str, Value]."""
+Row = Mapping[str, Value]
+"""A decoded record. Treated as immutable everywhere: copy before you change."""
+Record = NewType("Record", bytes)
+"""A canonically encoded record."""
+
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
+DECIMAL_EXT = 1
+_PLAIN = frozenset({str, int, float, bool, bytes, datetime})
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+
+
+def _decode_ext(code: int, data: memoryview) -> Value:
+    if code != DECIMAL_EXT:
+        raise ValueError(f"unknown value extension {code}")
+    return Decimal(bytes(data).decode("ascii"))
+
+
+_decoder = msgspec.msgpack.Decoder(ext_hook=_decode_ext)
+
+
+def encode_value(value: Value) -> bytes:
+    """Return the canonical encoding of one value."""
+    return _encoder.encode(_wrapped(value))
+
+
+def decode_value(data: bytes) -> Value:
+    """Return the value that `encode_value` encoded.
+
+    Raises:
+        msgspec.DecodeError: The bytes are not an encoded value.
+    """
+    return _decoder.decode(data)
+
+
+def encode_record(row: Row) -> Record:
+    """Return the canonical encoding of a record; null fields are left out."""
+    return Record(_encoder.encode({f: v if type(v) in _PLAIN else _wrapped(v) for f, v in row.items() if v is not None}))
+
+
+def decode_record(record: bytes) -> dict[str, Value]:
+    """Return the record as a new dict."""
+    row = _decoder.decode(record)
+    if not isinstance(row, dict):
+        raise ValueError("not a record")
+    return row
+
+
+def decimal_text(number: Decimal) -> str:
+    """Return the one spelling of a decimal: 1, 1.0 and 1.00 are `1`; 1E+2 is `100`."""
+    if number == 0:
+        return "0"
+    return format(number.normalize(), "f")
+
+
+def _wrapped(value: Value) -> Value:
+    """Replace what msgpack would blur (a decimal) by an extension, at any depth."""
+    if type(value) in _PLAIN or value is None:
+        return value
+    if isinstance(value, Decimal):
+        return msgspec.msgpack.Ext(DECIMAL_EXT, decimal_text(value).encode("ascii"))
+    if isinstance(value, list | tuple):
+        return [_wrapped(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _wrapped(item) for name, item in value.items()}
+    raise TypeError(f"not a value: {type(value).__name__}")
+
+
+def utc(value: datetime) -> datetime:
+    """Return the same instant in UTC with microseconds; a naive time is refused."""
+    if value.tzinfo is None:
+        raise ValueError("a timestamp needs a time zone")
+    return value.astimezone(UTC)

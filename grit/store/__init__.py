@@ -1,0 +1,1 @@
+"""Stores: the databases behind the realms, each behind the same two ports."""
