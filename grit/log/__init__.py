@@ -1,0 +1,1 @@
+"""Logs: append-only, totally ordered, shared by many writers; the arbiter of every outcome."""
