@@ -4,7 +4,10 @@ The *kind* says what the caller may conclude; the *code* says why. A code belong
 """
 
 from enum import StrEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from grit.core.outcome import Conflict
 
 
 class Kind(StrEnum):
@@ -80,14 +83,18 @@ class GritError(Exception):
         message: One line.
         retry_after_ms: For Unavailable: wait this long before the same call; 0 = at will.
         age: For TxnAborted: the age that the GTM gave, to be sent back by the retry; 0 = none.
+        conflict: For TxnAborted: a `grit.core.outcome.Conflict` that names key and winner, where there is one.
     """
 
-    def __init__(self, code: Code, message: str, *, retry_after_ms: int = 0, age: int = 0) -> None:
+    def __init__(
+        self, code: Code, message: str, *, retry_after_ms: int = 0, age: int = 0, conflict: "Conflict | None" = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_after_ms = retry_after_ms
         self.age = age
+        self.conflict = conflict
 
     @property
     def kind(self) -> Kind:

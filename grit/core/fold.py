@@ -1,0 +1,324 @@
+"""The fold: which records of a log count, and what follows from them (protocol.md sections 2 and 3).
+
+A pure function of the content of a log, so everybody who folds it agrees for ever. There is no other
+place where the outcome of a transaction lives. Folds are fed every record, in order of offset.
+
+    GtlFold   epoch, next_csn, now, fences, outcomes of global transactions and of idempotency keys
+    DbtlFold  epoch, next_lsn, now, gtl_through, outcomes of local transactions
+"""
+
+import heapq
+from collections.abc import Iterable
+
+import msgspec
+
+from grit.core.errors import LogError
+from grit.core.ids import Csn, Epoch, LeaderId, Lsn, Millis, Offset, Realm, TxnId, began_at
+from grit.core.records import (
+    FORMAT,
+    CommitEntry,
+    Commits,
+    DbtlRecord,
+    DbtmEpoch,
+    Entries,
+    Entry,
+    Fence,
+    Genesis,
+    GtlRecord,
+    GtmEpoch,
+    PartEntry,
+    Refused,
+    Resign,
+    Through,
+)
+
+LIFE_MS = 60_000
+"""L: the longest life of a transaction. Part of the format: readers that disagreed on it would disagree on outcomes."""
+KEY_HORIZON_MS = 24 * 3600 * 1000
+"""How long an idempotency key is remembered, by the log's own time."""
+
+
+class Decree(msgspec.Struct, frozen=True):
+    """What the fold says of one entry of a valid COMMITS record."""
+
+    csn: Csn
+    entry: CommitEntry
+    committed: bool
+
+
+class GtlFolded(msgspec.Struct, frozen=True):
+    """What one GTL record changed. All empty for a record that is void."""
+
+    valid: bool
+    decrees: tuple[Decree, ...] = ()
+    refused: tuple[TxnId, ...] = ()
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who committed with an idempotency key: its Csn, and the result that it kept."""
+
+    txid: TxnId
+    csn: Csn
+    result: bytes
+
+
+_VOID = GtlFolded(valid=False)
+_VALID = GtlFolded(valid=True)
+
+
+class _Leadership:
+    """What both logs share: identity, epoch, time, and where the fold stands."""
+
+    def __init__(self, log: str, realm: Realm) -> None:
+        self.log = log
+        self.realm = realm
+        self.log_id = ""
+        self.epoch = Epoch(0)
+        self.leader_id = LeaderId("")
+        self.address = ""
+        self.resigned = False
+        self.now = Millis(0)
+        self.offset = Offset(0)
+
+    def _genesis(self, record: Genesis) -> bool:
+        """Take the identity from the first record; later ones are void."""
+        if self.offset != 0:
+            return False
+        if record.format != FORMAT:
+            raise LogError(f"log {self.log}: written in format {record.format}, this program reads format {FORMAT}")
+        if record.realm != self.realm:
+            of = f"realm {record.realm}" if record.realm else "the GTL"
+            raise LogError(f"log {self.log}: its first record says it belongs to {of}: check the configuration")
+        self.log_id = record.log_id
+        return True
+
+    def _claim(self, record: GtmEpoch | DbtmEpoch) -> bool:
+        if record.epoch <= self.epoch:
+            return False
+        self.epoch, self.leader_id, self.address = record.epoch, record.leader_id, record.address
+        self.resigned = False
+        self._see(record.time)
+        return True
+
+    def _see(self, time: Millis) -> None:
+        self.now = max(self.now, time)
+
+    def _at(self, offset: Offset, record: object) -> None:
+        assert offset == self.offset, f"log {self.log}: folded offset {offset}, expected {self.offset}"
+        if offset == 0 and not isinstance(record, Genesis):
+            raise LogError(f"log {self.log}: its first record is no GENESIS: it is not a log of GRIT, or its start is cut")
+
+
+class GtlFold(_Leadership):
+    """The fold of the global log.
+
+    Attributes:
+        next_csn: The Csn that the next valid entry gets.
+        fences: realm -> the newest DBTM epoch; votes of others count no more.
+        last_csn: realm -> the last Csn written for it, voided or not.
+        committed, refused: The txids that began within 2L of `now`.
+        keys: Idempotency key -> its holder. `cancelled`: keys refused for good.
+    """
+
+    def __init__(self, log: str = "gtl") -> None:
+        super().__init__(log, Realm(""))
+        self.next_csn = Csn(1)
+        self.fences: dict[Realm, Epoch] = {}
+        self.last_csn: dict[Realm, Csn] = {}
+        self.committed: dict[TxnId, Csn] = {}
+        self.refused: set[TxnId] = set()
+        self.keys: dict[str, Holder] = {}
+        self.cancelled: set[str] = set()
+        self._txn_ages: list[tuple[int, TxnId]] = []
+        self._key_ages: list[tuple[int, str]] = []
+
+    def apply(self, offset: Offset, record: GtlRecord) -> GtlFolded:
+        """Fold the record at `offset`, which must be the next one; return what it changed."""
+        self._at(offset, record)
+        folded = self._fold(record)
+        self.offset = Offset(offset + 1)
+        return folded
+
+    def is_expired(self, txid: TxnId) -> bool:
+        """Tell whether the transaction began so long ago that its outcome is no longer remembered."""
+        return began_at(txid) < self.now - 2 * LIFE_MS
+
+    def _fold(self, record: GtlRecord) -> GtlFolded:
+        if isinstance(record, Commits):
+            return self._commits(record)
+        if isinstance(record, Refused):
+            return self._refused(record)
+        if isinstance(record, Fence):
+            return _VALID if self._fence(record) else _VOID
+        if isinstance(record, GtmEpoch):
+            return _VALID if self._claim(record) else _VOID
+        if isinstance(record, Genesis):
+            return _VALID if self._genesis(record) else _VOID
+        return _VALID if self._resign(record) else _VOID
+
+    def _fence(self, record: Fence) -> bool:
+        if record.epoch <= self.fences.get(record.realm, 0):
+            return False
+        self.fences[record.realm] = record.epoch
+        return True
+
+    def _resign(self, record: Resign) -> bool:
+        if record.epoch != self.epoch:
+            return False
+        self.resigned = True
+        return True
+
+    def _commits(self, record: Commits) -> GtlFolded:
+        if record.epoch != self.epoch or record.first_csn != self.next_csn:
+            return _VOID
+        self._see(record.time)
+        decrees = tuple(self._entry(entry) for entry in record.entries)
+        self._forget()
+        return GtlFolded(valid=True, decrees=decrees)
+
+    def _entry(self, entry: CommitEntry) -> Decree:
+        csn = self.next_csn
+        self.next_csn = Csn(csn + 1)
+        for part in entry.parts:
+            self.last_csn[part.realm] = csn
+        committed = self._counts(entry)
+        if committed:
+            self.committed[entry.txid] = csn
+            self._remember([entry.txid])
+            if entry.key:
+                self.keys[entry.key] = Holder(entry.txid, csn, entry.result)
+                heapq.heappush(self._key_ages, (self.now, entry.key))
+        return Decree(csn, entry, committed)
+
+    def _counts(self, entry: CommitEntry) -> bool:
+        if entry.txid in self.committed or entry.txid in self.refused or self.is_expired(entry.txid):
+            return False
+        if entry.key and (entry.key in self.keys or entry.key in self.cancelled):
+            return False
+        return all(self._vote_counts(part) for part in entry.parts)
+
+    def _vote_counts(self, part: PartEntry) -> bool:
+        return part.gtm_epoch == self.epoch and part.dbtm_epoch == self.fences.get(part.realm, 0)
+
+    def _refused(self, record: Refused) -> GtlFolded:
+        txids = tuple(t for t in record.txids if t not in self.committed and not self.is_expired(t))
+        self.refused.update(txids)
+        self._remember(txids)
+        for key in record.keys:
+            if key not in self.keys and key not in self.cancelled:
+                self.cancelled.add(key)
+                heapq.heappush(self._key_ages, (self.now, key))
+        return GtlFolded(valid=True, refused=txids)
+
+    def _remember(self, txids: Iterable[TxnId]) -> None:
+        for txid in txids:
+            heapq.heappush(self._txn_ages, (began_at(txid), txid))
+
+    def _forget(self) -> None:
+        while self._txn_ages and self._txn_ages[0][0] < self.now - 2 * LIFE_MS:
+            _, txid = heapq.heappop(self._txn_ages)
+            self.committed.pop(txid, None)
+            self.refused.discard(txid)
+        while self._key_ages and self._key_ages[0][0] < self.now - KEY_HORIZON_MS:
+            _, key = heapq.heappop(self._key_ages)
+            self.keys.pop(key, None)
+            self.cancelled.discard(key)
+
+
+class DbtlFolded(msgspec.Struct, frozen=True):
+    """What one DBTL record changed: entries with their Lsn, and refusals. All empty for a void record."""
+
+    valid: bool
+    entries: tuple[tuple[Lsn, Entry], ...] = ()
+    refused: tuple[TxnId, ...] = ()
+
+
+_DBTL_VOID = DbtlFolded(valid=False)
+_DBTL_VALID = DbtlFolded(valid=True)
+
+
+class DbtlFold(_Leadership):
+    """The fold of the log of one realm.
+
+    Attributes:
+        next_lsn: The Lsn that the next valid entry gets; the durable tail is one below.
+        through: Every committed global of this realm up to it lies at or before the fold's offset.
+        committed, refused: The txids that began within 2L of `now`.
+    """
+
+    def __init__(self, log: str, realm: Realm) -> None:
+        super().__init__(log, realm)
+        self.next_lsn = Lsn(1)
+        self.through = Through(Csn(0), Offset(0))
+        self.gtl_log_id = ""
+        self.committed: dict[TxnId, Lsn] = {}
+        self.refused: set[TxnId] = set()
+        self._txn_ages: list[tuple[int, TxnId]] = []
+
+    @property
+    def tail(self) -> Lsn:
+        """The newest durable Lsn; 0 when there is none."""
+        return Lsn(self.next_lsn - 1)
+
+    def apply(self, offset: Offset, record: DbtlRecord) -> DbtlFolded:
+        """Fold the record at `offset`, which must be the next one; return what it changed."""
+        self._at(offset, record)
+        folded = self._fold(record)
+        self.offset = Offset(offset + 1)
+        return folded
+
+    def is_expired(self, txid: TxnId) -> bool:
+        """Tell whether the transaction began so long ago that its outcome is no longer remembered."""
+        return began_at(txid) < self.now - 2 * LIFE_MS
+
+    def _fold(self, record: DbtlRecord) -> DbtlFolded:
+        if isinstance(record, Entries):
+            return self._entries(record)
+        if isinstance(record, DbtmEpoch):
+            return self._dbtm_epoch(record)
+        if isinstance(record, Genesis):
+            return _DBTL_VALID if self._genesis(record) else _DBTL_VOID
+        if record.epoch != self.epoch:
+            return _DBTL_VOID
+        if isinstance(record, Resign):
+            self.resigned = True
+            return _DBTL_VALID
+        return self._refusals(record)
+
+    def _dbtm_epoch(self, record: DbtmEpoch) -> DbtlFolded:
+        if not self._claim(record):
+            return _DBTL_VOID
+        if self.gtl_log_id and record.gtl_log_id != self.gtl_log_id:
+            raise LogError(
+                f"log {self.log}, offset {self.offset}: its realm was coordinated under GTL {self.gtl_log_id}, "
+                f"the leader of epoch {record.epoch} names GTL {record.gtl_log_id}: check which log the GTM uses"
+            )
+        self.gtl_log_id = record.gtl_log_id
+        return _DBTL_VALID
+
+    def _entries(self, record: Entries) -> DbtlFolded:
+        if record.epoch != self.epoch or record.first_lsn != self.next_lsn:
+            return _DBTL_VOID
+        self._see(record.time)
+        numbered = tuple((Lsn(record.first_lsn + i), entry) for i, entry in enumerate(record.entries))
+        for lsn, entry in numbered:
+            self.committed[entry.txid] = lsn
+            heapq.heappush(self._txn_ages, (began_at(entry.txid), entry.txid))
+        self.next_lsn = Lsn(record.first_lsn + len(numbered))
+        if record.gtl_through.csn >= self.through.csn:
+            self.through = record.gtl_through
+        self._forget()
+        return DbtlFolded(valid=True, entries=numbered)
+
+    def _refusals(self, record: Refused) -> DbtlFolded:
+        txids = tuple(t for t in record.txids if t not in self.committed and not self.is_expired(t))
+        self.refused.update(txids)
+        for txid in txids:
+            heapq.heappush(self._txn_ages, (began_at(txid), txid))
+        return DbtlFolded(valid=True, refused=txids)
+
+    def _forget(self) -> None:
+        while self._txn_ages and self._txn_ages[0][0] < self.now - 2 * LIFE_MS:
+            _, txid = heapq.heappop(self._txn_ages)
+            self.committed.pop(txid, None)
+            self.refused.discard(txid)
