@@ -9,8 +9,6 @@ python=${PYTHON:-$proto/../.venv/bin/python}
 bin=$("$python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
 
 mkdir -p "$out"
-out=$(cd "$out" && pwd)
-cd "$proto"
-PATH="$bin:$PATH" "$python" -m grpc_tools.protoc -I . \
+PATH="$bin:$PATH" "$python" -m grpc_tools.protoc -I "$proto" \
     --python_out="$out" --grpc_python_out="$out" --mypy_out="$out" --mypy_grpc_out="$out" \
-    grit/pb/v1/sidecar.proto grit/pb/v1/admin.proto
+    "$proto/grit/pb/v1/sidecar.proto" "$proto/grit/pb/v1/admin.proto"
