@@ -150,10 +150,8 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """In progress: ask again."""
     OUTCOME_NOT_COMMITTED: _Outcome.ValueType  # 4
     """Of a key: no transaction with it has committed yet; running again with the same key is safe."""
-    OUTCOME_EXPIRED: _Outcome.ValueType  # 5
-    """The arbiter no longer remembers: may have committed. Never retried by itself."""
-    OUTCOME_UNKNOWN: _Outcome.ValueType  # 6
-    """The arbiter could not be asked: ask again."""
+    OUTCOME_UNKNOWN: _Outcome.ValueType  # 5
+    """May have committed: the arbiter no longer remembers (`error` says EXPIRED). Never retried by itself."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
 
@@ -166,10 +164,8 @@ OUTCOME_RUNNING: Outcome.ValueType  # 3
 """In progress: ask again."""
 OUTCOME_NOT_COMMITTED: Outcome.ValueType  # 4
 """Of a key: no transaction with it has committed yet; running again with the same key is safe."""
-OUTCOME_EXPIRED: Outcome.ValueType  # 5
-"""The arbiter no longer remembers: may have committed. Never retried by itself."""
-OUTCOME_UNKNOWN: Outcome.ValueType  # 6
-"""The arbiter could not be asked: ask again."""
+OUTCOME_UNKNOWN: Outcome.ValueType  # 5
+"""May have committed: the arbiter no longer remembers (`error` says EXPIRED). Never retried by itself."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 class _ErrorKind:
@@ -1826,7 +1822,7 @@ class StatusResponse(_message.Message):
 
     @_builtins.property
     def error(self) -> Global___Error:
-        """Of ABORTED, where it is still known: why."""
+        """Of ABORTED and UNKNOWN, where it is still known: why."""
 
     def __init__(
         self,
@@ -2364,45 +2360,44 @@ class ErrorDetails(_message.Message):
     REALM_FIELD_NUMBER: _builtins.int
     COLLECTION_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
-    FIELD_FIELD_NUMBER: _builtins.int
+    PACKED_KEY_FIELD_NUMBER: _builtins.int
+    PREDICATE_FIELD_NUMBER: _builtins.int
     WINNER_TXN_ID_FIELD_NUMBER: _builtins.int
     WINNER_SERVICE_FIELD_NUMBER: _builtins.int
     LSN_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
-    OPERATION_FIELD_NUMBER: _builtins.int
     realm: _builtins.str
     collection: _builtins.str
     key: _builtins.str
-    """The key, or the predicate, as text."""
-    field: _builtins.str
+    """The key, as text for people."""
+    packed_key: _builtins.bytes
+    """The canonical encoding of the key."""
+    predicate: _builtins.bool
+    """A record that a query matched (or would have), not one that was read by its key."""
     winner_txn_id: _builtins.str
     winner_service: _builtins.str
-    """The service that began the winner, and its name."""
+    """What the winner does, and the service that began it."""
     lsn: _builtins.int
-    """At which the winner wrote."""
+    """At which the winner wrote; 0: not decided yet."""
     position: _builtins.int
     """Lsn at which this transaction had read."""
-    operation: _builtins.int
-    """Index of the operation in the request, from 0."""
     def __init__(
         self,
         *,
         realm: _builtins.str = ...,
         collection: _builtins.str = ...,
         key: _builtins.str = ...,
-        field: _builtins.str = ...,
+        packed_key: _builtins.bytes = ...,
+        predicate: _builtins.bool = ...,
         winner_txn_id: _builtins.str = ...,
         winner_service: _builtins.str = ...,
         lsn: _builtins.int = ...,
         position: _builtins.int = ...,
-        operation: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_operation", b"_operation", "operation", b"operation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_operation", b"_operation", "collection", b"collection", "field", b"field", "key", b"key", "lsn", b"lsn", "operation", b"operation", "position", b"position", "realm", b"realm", "winner_service", b"winner_service", "winner_txn_id", b"winner_txn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "key", b"key", "lsn", b"lsn", "packed_key", b"packed_key", "position", b"position", "predicate", b"predicate", "realm", b"realm", "winner_service", b"winner_service", "winner_txn_id", b"winner_txn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__operation: _TypeAlias = _typing.Literal["operation"]  # noqa: Y015
-    _WhichOneofArgType__operation: _TypeAlias = _typing.Literal["_operation", b"_operation"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__operation) -> _WhichOneofReturnType__operation | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ErrorDetails: _TypeAlias = ErrorDetails  # noqa: Y015
