@@ -1,0 +1,1 @@
+"""The shell of every role, written once: loop, tasks, links, supervisor. It holds no decision of the protocol."""
