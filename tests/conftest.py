@@ -1,0 +1,28 @@
+"""What holds for every test: how Hypothesis runs, and how the simulator's seeds are chosen.
+
+A test that takes `sim_seed` runs once per seed: `make sim SEEDS=n` for 0 to n - 1, `make sim SEED=k` for k alone.
+"""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SEEDS = 500
+"""How many seeds run where nobody says."""
+
+# Tests never depend on the speed of the machine; a failure prints what repeats it.
+settings.register_profile("grit", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("grit")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("sim", "the simulator")
+    group.addoption("--sim-seeds", type=int, default=SEEDS, help=f"run seeds 0 to n - 1 (default {SEEDS})")
+    group.addoption("--sim-seed", type=int, default=None, help="run this seed only")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "sim_seed" not in metafunc.fixturenames:
+        return
+    only = metafunc.config.getoption("--sim-seed")
+    seeds = range(metafunc.config.getoption("--sim-seeds")) if only is None else [only]
+    metafunc.parametrize("sim_seed", seeds)
