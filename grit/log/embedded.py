@@ -130,7 +130,7 @@ class EmbeddedLog:
 
         Raises:
             LogUnavailable: Transient, or closed.
-            LogError: Damage, or `start` lies outside of the log; names offset and remedy.
+            LogError: Damage at `start` (what lies before damage can be read), or `start` lies outside of the log.
         """
         self._check_open()
         read = partial(self._reads.read, start, bytes_max=bytes_max)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from grit.core.errors import LogError
 from grit.core.ids import Offset
@@ -26,7 +25,6 @@ async def read_all(log: Log, *, bytes_max: int = 1 << 20) -> list[tuple[Offset, 
     return rows
 
 
-@pytest.mark.asyncio
 class LogContract(ABC):
     """The suite; a subclass says how a handle on *the* log of a test is opened."""
 
@@ -34,7 +32,7 @@ class LogContract(ABC):
     def opener(self, folder: Path) -> Opener:
         """Return what opens another handle on the one log that lives in `folder`."""
 
-    @pytest_asyncio.fixture
+    @pytest.fixture
     async def open_log(self, tmp_path: Path) -> AsyncIterator[Opener]:
         """Open handles on one log, closed after the test."""
         handles: list[Log] = []

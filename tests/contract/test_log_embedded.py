@@ -4,8 +4,7 @@ from pathlib import Path
 
 from grit.log.embedded import EmbeddedLog
 from grit.log.port import Log
-
-from .log_contract import LogContract, Opener
+from tests.contract.log_contract import LogContract, Opener
 
 
 class TestEmbeddedLog(LogContract):

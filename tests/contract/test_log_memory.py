@@ -4,8 +4,7 @@ from pathlib import Path
 
 from grit.log.memory import MemoryLog
 from grit.log.port import Log
-
-from .log_contract import LogContract, Opener
+from tests.contract.log_contract import LogContract, Opener
 
 
 class TestMemoryLog(LogContract):
