@@ -12,11 +12,8 @@ from typing import Generic
 
 from grit.core.errors import ConfigError
 from grit.core.ids import LinkId
-from grit.runtime.links.port import LinkCallbacks, Message, Peer
+from grit.runtime.links.port import CONGESTED_MESSAGES, LinkCallbacks, Message, Peer
 from grit.runtime.links.redial import Backoff, Redialer
-
-CONGESTED_MESSAGES = 4096
-"""More than so many undelivered messages are congestion; the next turn of the event loop delivers them."""
 
 BACKOFF_MS_MIN, BACKOFF_MS_MAX = 20, 1000
 

@@ -21,6 +21,9 @@ from grit.core.ids import LinkId
 VERSION = 1
 """Version of the messages between roles; both ends of a link speak the same one."""
 
+CONGESTED_MESSAGES = 4096
+"""More than so many messages that have not left are congestion, whatever their size."""
+
 Message = TypeVar("Message")
 Message_contra = TypeVar("Message_contra", contravariant=True)
 
@@ -63,7 +66,7 @@ class Link(Protocol[Message_contra]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LinkCallbacks(Generic[Message]):
     """What a shell wants to hear of its links."""
 

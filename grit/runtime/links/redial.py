@@ -103,7 +103,7 @@ class Redialer(Generic[Message]):
                 self._attempt = await self._connect(self._callbacks)
                 reason = await asyncio.shield(self._attempt.ended)
             except OSError as error:
-                reason = error.strerror or str(error)
+                reason = error.strerror or str(error) or "no answer in time"
             self._note(reason)
             await asyncio.sleep(self._backoff.next_ms() / 1000)
 

@@ -9,8 +9,6 @@ from grit.core.ids import Millis
 from grit.runtime.fatal import FATAL
 from grit.runtime.loop import Loop, wall_clock
 
-pytestmark = pytest.mark.asyncio
-
 
 class Recorder:
     """A machine whose events are effects: it does what it is told, and writes down what happened."""
@@ -67,7 +65,7 @@ async def test_a_failing_effect_is_reported_raised_and_the_last_thing_that_happe
         loop.post("queued behind the failure")
         raise KeyError(effect)
 
-    loop = Loop[str, str](lambda now, event: [event, "never"], perform)
+    loop = Loop[str, str](lambda _now, event: [event, "never"], perform)
     with pytest.raises(KeyError):
         loop.post("a")
     loop.post("b")

@@ -1,0 +1,370 @@
+"""Links between processes: TCP and Unix sockets, under any asyncio event loop.
+
+    connected --hello of the peer--> open --close, CLOSE of the peer, silence, bad bytes, loss--> ended
+
+An asyncio `Protocol`, not streams: a frame costs one callback. Messages that are sent within one turn of the event
+loop leave in one frame. A peer that breaks the format, is silent or does not read loses its own link, nothing else.
+"""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic
+
+import msgspec
+
+from grit.core.ids import LinkId
+from grit.runtime.links.address import Address, parse_address
+from grit.runtime.links.frames import (
+    FrameError,
+    FrameKind,
+    FrameReader,
+    LinkLimits,
+    pack_close,
+    pack_frame,
+    pack_hello,
+    read_hello,
+    read_reason,
+)
+from grit.runtime.links.port import CONGESTED_MESSAGES, VERSION, LinkCallbacks, Message, Peer
+from grit.runtime.links.redial import Backoff, Redialer
+
+_PING = pack_frame(FrameKind.PING)
+
+
+class FrameCodec(Generic[Message]):
+    """How messages become the body of a frame and back, and which version of them this is.
+
+    Args:
+        encoder: Of messages.
+        decoder: Of lists of messages: `msgspec.msgpack.Decoder(list[AnyMessage])`.
+        version: Both ends must have the same.
+    """
+
+    def __init__(
+        self,
+        encoder: msgspec.msgpack.Encoder,
+        decoder: msgspec.msgpack.Decoder[list[Message]],
+        version: int = VERSION,
+    ) -> None:
+        self._encode = encoder.encode
+        self._decode = decoder.decode
+        self.version = version
+
+    def pack(self, messages: Sequence[Message], bytes_max: int) -> Iterator[bytes]:
+        """Yield frames that hold `messages` in order: one, or as many as the limit makes necessary.
+
+        Raises:
+            FrameError: One message alone is beyond the limit.
+        """
+        body = self._encode(messages)
+        if len(body) < bytes_max:
+            yield pack_frame(FrameKind.MESSAGES, body)
+            return
+        if len(messages) == 1:
+            name = type(messages[0]).__name__
+            raise FrameError(f"a {name} of {len(body)} bytes, the limit of a frame is {bytes_max}")
+        half = len(messages) // 2
+        yield from self.pack(messages[:half], bytes_max)
+        yield from self.pack(messages[half:], bytes_max)
+
+    def read(self, body: bytes) -> list[Message]:
+        """Return the messages of a frame.
+
+        Raises:
+            FrameError: They cannot be decoded.
+        """
+        try:
+            return self._decode(body)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise FrameError(f"messages that cannot be decoded: {error}") from error
+
+
+class SocketLink(asyncio.Protocol, Generic[Message]):
+    """One end of a connection. Made by `SocketLinks` only.
+
+    Args:
+        own: Who this process is.
+        on_connected: Told when there is a connection, before the hello.
+    """
+
+    def __init__(
+        self,
+        link_id: LinkId,
+        own: Peer,
+        callbacks: LinkCallbacks[Message],
+        codec: FrameCodec[Message],
+        limits: LinkLimits,
+        on_connected: "Callable[[SocketLink[Message]], None]",
+    ) -> None:
+        self._id = link_id
+        self._own = own
+        self._callbacks = callbacks
+        self._codec = codec
+        self._limits = limits
+        self._on_connected = on_connected
+        self._loop = asyncio.get_running_loop()
+        self._reader = FrameReader(limits.hello_bytes_max)
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._peer: Peer | None = None
+        self._outbox: list[Message] = []
+        self._is_paused = False
+        self._reason: str | None = None
+        self._silent_beats = 0
+        self.ended: asyncio.Future[str] = self._loop.create_future()
+
+    @property
+    def id(self) -> LinkId:
+        """Return the number of this end."""
+        return self._id
+
+    @property
+    def peer(self) -> Peer:
+        """Return who is at the other end."""
+        assert self._peer is not None, "the link has not opened"
+        return self._peer
+
+    @property
+    def is_congested(self) -> bool:
+        """Tell whether much waits for the peer."""
+        return self._is_paused or len(self._outbox) > CONGESTED_MESSAGES
+
+    def send(self, message: Message) -> None:
+        """Queue a message for the frame of this turn."""
+        if self._reason is not None:
+            return
+        if not self._outbox:
+            self._loop.call_soon(self._flush)
+        self._outbox.append(message)
+
+    def close(self, reason: str) -> None:
+        """End the link after what was sent."""
+        self._flush()
+        self._finish(reason)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello, and begin to watch for signs of life."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self._limits.congested_bytes)
+        transport.write(pack_hello(self._codec.version, self._own))
+        self._timer = self._loop.call_later(self._limits.ping_ms / 1000, self._beat)
+        self._on_connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the peer sent; after the end, let it go by."""
+        if self._reason is not None:
+            return
+        if self._peer is not None:  # Until then the time to say hello runs, however slowly bytes trickle in.
+            self._silent_beats = 0
+        try:
+            for kind, body in self._reader.feed(data):
+                if self._reason is not None:
+                    return
+                self._take(kind, body)
+        except FrameError as error:
+            self._finish(str(error))
+
+    def pause_writing(self) -> None:
+        """Be congested."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Be congested no more."""
+        self._is_paused = False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End, unless it was this side that did."""
+        self._end(f"connection lost: {error or 'closed by the peer'}")
+        assert self._timer is not None
+        self._timer.cancel()
+        self._loop.call_soon(self._report_gone)
+
+    def _take(self, kind: int, body: bytes) -> None:
+        if self._peer is None:
+            self._open(read_hello(kind, body, self._codec.version))
+        elif kind == FrameKind.MESSAGES:
+            for message in self._codec.read(body):
+                if self._reason is not None:
+                    return
+                self._callbacks.on_message(self, message)
+        elif kind == FrameKind.CLOSE:
+            self._end(read_reason(body))
+            self._connected.close()
+        elif kind != FrameKind.PING:
+            raise FrameError(f"a frame of kind {kind} does not belong here")
+
+    def _open(self, peer: Peer) -> None:
+        self._peer = peer
+        self._silent_beats = 0
+        self._reader.bytes_max = self._limits.frame_bytes_max
+        self._callbacks.on_open(self)
+
+    def _flush(self) -> None:
+        if self._reason is not None or not self._outbox:
+            return
+        messages, self._outbox = self._outbox, []
+        waiting = self._connected.get_write_buffer_size()
+        if waiting > self._limits.unsent_bytes_max:
+            self._abort(f"the peer does not read: {waiting} bytes wait for it")
+            return
+        try:
+            for frame in self._codec.pack(messages, self._limits.frame_bytes_max):
+                self._write(frame)
+        except FrameError as error:
+            self._finish(str(error))
+
+    def _beat(self) -> None:
+        # Beats are counted rather than time, so that a pause of this process does not look like one of the peer.
+        self._silent_beats += 1
+        silent_ms = self._silent_beats * self._limits.ping_ms
+        if silent_ms > self._limits.silent_ms_max:
+            self._abort(f"nothing heard for {silent_ms} ms" if self._peer else f"no hello within {silent_ms} ms")
+            return
+        self._write(_PING)
+        self._timer = self._loop.call_later(self._limits.ping_ms / 1000, self._beat)
+
+    def _finish(self, reason: str) -> None:
+        """End the link, and give the peer a while to read what was sent and why it ended.
+
+        Only the sending half is shut down: closing a socket that holds unread bytes resets the connection, and the
+        reset can overtake the reason.
+        """
+        if self._reason is not None:
+            return
+        self._end(reason)
+        self._write(pack_close(reason))
+        if not self._connected.is_closing():
+            self._connected.write_eof()
+        assert self._timer is not None
+        self._timer.cancel()
+        self._timer = self._loop.call_later(self._limits.linger_ms / 1000, self._connected.abort)
+
+    def _write(self, data: bytes) -> None:
+        if not self._connected.is_closing():  # Else the news that it is lost is on its way.
+            self._connected.write(data)
+
+    def _abort(self, reason: str) -> None:
+        self._end(reason)
+        self._connected.abort()
+
+    def _end(self, reason: str) -> None:
+        if self._reason is None:
+            self._reason = reason
+            self._outbox.clear()
+            if self._peer is not None:
+                self._loop.call_soon(self._callbacks.on_closed, self, reason)
+
+    def _report_gone(self) -> None:
+        assert self._reason is not None
+        self.ended.set_result(self._reason)
+
+    @property
+    def _connected(self) -> asyncio.Transport:
+        assert self._transport is not None, "used before there is a connection"
+        return self._transport
+
+
+class SocketServer(Generic[Message]):
+    """A listening socket and the links that came through it. Made by `SocketLinks` only."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._server: asyncio.Server | None = None
+        self._links: set[SocketLink[Message]] = set()
+
+    @property
+    def address(self) -> str:
+        """Return where peers reach it."""
+        return str(self._address)
+
+    async def start(self, make_link: Callable[[], SocketLink[Message]]) -> None:
+        """Bind and serve.
+
+        Raises:
+            ConfigError: The address cannot be had.
+        """
+        listening = self._address.bind()
+        self._address = self._address.bound(listening)
+        self._server = await self._address.serve(make_link, listening)
+
+    def accept(self, link: SocketLink[Message]) -> None:
+        """Count `link` among those that end with the server."""
+        self._links.add(link)
+        link.ended.add_done_callback(lambda _: self._links.discard(link))
+        if self._server is None:  # It came in while the server closed.
+            link.close("server closed")
+
+    async def close(self) -> None:
+        """Stop listening and end the accepted links."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        self._address.release()
+        links = list(self._links)
+        for link in links:
+            link.close("server closed")
+        if links:
+            await asyncio.wait([link.ended for link in links])
+        await server.wait_closed()
+
+
+class SocketLinks(Generic[Message]):
+    """Makes servers and dialers on `host:port` and `unix:/path`.
+
+    Args:
+        codec: Of the messages.
+        limits: Of every link.
+        ids: Numbers for links; adapters that live in one process share them.
+        chance: For jitter.
+    """
+
+    def __init__(
+        self,
+        codec: FrameCodec[Message],
+        limits: LinkLimits | None = None,
+        ids: Iterator[int] | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._codec = codec
+        self._limits = limits or LinkLimits()
+        self._ids = ids or itertools.count(1)
+        self._chance = chance or random.Random()
+
+    async def listen(
+        self, address: str, role: str, name: str, callbacks: LinkCallbacks[Message]
+    ) -> SocketServer[Message]:
+        """Serve peers at `address`.
+
+        Raises:
+            ConfigError: The address is malformed, in use, or not of this machine.
+        """
+        server = SocketServer[Message](parse_address(address))
+        await server.start(lambda: self._make_link(Peer(role, name), callbacks, server.accept))
+        return server
+
+    def dial(self, address: str, role: str, name: str, callbacks: LinkCallbacks[Message]) -> Redialer[Message]:
+        """Connect to `address` until the dialer is closed.
+
+        Raises:
+            ConfigError: The address is malformed.
+        """
+        where, limits = parse_address(address), self._limits
+
+        async def connect(wrapped: LinkCallbacks[Message]) -> SocketLink[Message]:
+            link = self._make_link(Peer(role, name), wrapped, lambda _: None)
+            async with asyncio.timeout(limits.connect_ms / 1000):
+                await where.connect(lambda: link)
+            return link
+
+        return Redialer(
+            address, connect, callbacks, Backoff(limits.backoff_ms_min, limits.backoff_ms_max, self._chance)
+        )
+
+    def _make_link(
+        self, own: Peer, callbacks: LinkCallbacks[Message], on_connected: Callable[[SocketLink[Message]], None]
+    ) -> SocketLink[Message]:
+        return SocketLink(LinkId(next(self._ids)), own, callbacks, self._codec, self._limits, on_connected)
