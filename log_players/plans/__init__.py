@@ -1,0 +1,1 @@
+"""Plans: what a batch of log entries writes to a database. Pure."""
