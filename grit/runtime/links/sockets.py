@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic
+from typing import Generic, cast
 
 import msgspec
 
@@ -146,10 +146,9 @@ class SocketLink(asyncio.Protocol, Generic[Message]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello, and begin to watch for signs of life."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=self._limits.congested_bytes)
-        transport.write(pack_hello(self._codec.version, self._own))
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but not by its class.
+        self._transport.set_write_buffer_limits(high=self._limits.congested_bytes)
+        self._transport.write(pack_hello(self._codec.version, self._own))
         self._timer = self._loop.call_later(self._limits.ping_ms / 1000, self._beat)
         self._on_connected(self)
 

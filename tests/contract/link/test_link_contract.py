@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from grit.runtime.links.inproc import InProcessLinks
 from grit.runtime.links.port import CONGESTED_MESSAGES, Dialer, Link, LinkCallbacks, Links, LinkServer, Peer
 from grit.runtime.links.sockets import FrameCodec, SocketLinks
 
-LIMIT_S = 20
+LIMIT_S = 10
 
 
 async def becomes(holds: Callable[[], bool]) -> None:
@@ -118,12 +119,15 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     links: Links[AnyMessage] = InProcessLinks() if request.param == "inproc" else SocketLinks(codec)
     address = {"inproc": "gtm", "tcp": "127.0.0.1:0", "unix": f"unix:{tmp_path}/s"}[request.param]
     made = World(links, address, [], [])
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     yield made
     async with asyncio.timeout(LIMIT_S):
         for dialer in made.dialers:
             await dialer.close()
         for server in made.servers:
             await server.close()
+    assert failures == []
 
 
 async def test_both_ends_open_and_know_each_other(world: World) -> None:
