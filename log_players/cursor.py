@@ -42,6 +42,8 @@ class PlayerLimits(msgspec.Struct, frozen=True):
             at least. Bytes are those of the after-images.
         backlog_bytes_max, backlog_records_max: Beyond one of them the machine asks for no more of the log.
         quiet_ms: Records without entries move the cursor this often at most.
+        look_ms: An idle player reads the cursor this often: a database that went back (a fail-over, a restore) is played
+            forward again, whether something is committed or not.
         retry_ms_min, retry_ms_max: First and longest wait for a database that is away; it doubles in between.
     """
 
@@ -50,6 +52,7 @@ class PlayerLimits(msgspec.Struct, frozen=True):
     backlog_bytes_max: int = 16 << 20
     backlog_records_max: int = 10_000
     quiet_ms: int = 30_000
+    look_ms: int = 2_000
     retry_ms_min: int = 50
     retry_ms_max: int = 5_000
 
@@ -166,6 +169,7 @@ class PlayerMachine:
         self._batch: tuple[_Stop, ...] = ()
         self._single_until = Offset(0)
         self._moved_at = Millis(0)
+        self._looked_at = Millis(0)
         self._retry_at = Millis(0)
         self._retry_ms = self._limits.retry_ms_min
 
@@ -266,6 +270,7 @@ class PlayerMachine:
                 StartOver(f"the database of realm {self.realm} went back from offset {self._base.offset} to {offset}")
             ]
         self.stored = cursor
+        self._looked_at = now
         if offset > self._fold.offset:
             self._drop_backlog()
             self._base = self._here()
@@ -339,6 +344,7 @@ class PlayerMachine:
         assert self.state == PlayerState.APPLYING
         batch, self._batch = self._batch, ()
         self.stored = batch[-1].reached
+        self._looked_at = now
         self._trim(self.stored.offset)
         self._retry_ms = self._limits.retry_ms_min
         self.state = PlayerState.FOLLOWING
@@ -373,6 +379,9 @@ class PlayerMachine:
     def _tick(self, now: Millis) -> list[PlayerEffect]:
         is_over = self.state == PlayerState.WAITING and now >= self._retry_at
         if self.state == PlayerState.STARTING or is_over:
+            return self._read_cursor()
+        is_idle = self.state == PlayerState.FOLLOWING and not self._has_reason(now)
+        if is_idle and now - self._looked_at >= self._limits.look_ms:
             return self._read_cursor()
         return self._next(now)
 

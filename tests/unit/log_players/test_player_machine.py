@@ -188,6 +188,15 @@ def test_renewals_move_the_cursor_rarely_and_cost_no_lag() -> None:
     assert batch_of(player.step(Millis(NOW + 1_000), Tick())).reached == cursor(4, 1)
 
 
+def test_an_idle_player_looks_at_the_cursor_now_and_then() -> None:
+    player = started(cursor(2, 0), PlayerLimits(look_ms=100))
+    player.step(NOW, folded(START))
+    assert player.step(Millis(NOW + 99), Tick()) == []
+    assert player.step(Millis(NOW + 100), Tick()) == [ReadCursor()]
+    assert player.step(Millis(NOW + 100), CursorRead(cursor(2, 0))) == []
+    assert player.step(Millis(NOW + 199), Tick()) == []
+
+
 def test_lag_counts_the_transactions_that_are_not_yet_applied() -> None:
     player = started(cursor(2, 0))
     player.step(NOW, folded([*START, entries(1, 1, 2)]))

@@ -91,9 +91,13 @@ async def running(*players: Player) -> AsyncIterator[None]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
+    async def look() -> None:
+        if not condition():
             await asyncio.sleep(0.002)
+            await look()
+
+    async with asyncio.timeout(10):
+        await look()
 
 
 async def test_a_player_applies_what_is_there_and_what_comes() -> None:
