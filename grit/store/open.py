@@ -1,0 +1,67 @@
+"""Which adapter a realm's engine is: for composition roots only. Drivers are imported when one is needed."""
+
+from collections.abc import Iterable, MutableMapping
+from typing import TYPE_CHECKING
+
+from grit.core.catalog import RealmDef
+from grit.core.errors import ConfigError
+from grit.core.ids import Realm
+from grit.store.memory import MemoryStore
+from grit.store.port import StoreReader, StoreWriter
+
+if TYPE_CHECKING:
+    from grit.store.sql.layout import Layout
+
+MEMORY, EMBEDDED = "memory", frozenset({"sqlite", "document", "graph"})
+Memories = MutableMapping[Realm, MemoryStore]
+"""The databases of a process that are in memory: its reader and its player must share them."""
+
+
+def open_reader(realm: RealmDef, memories: Memories) -> StoreReader:
+    """Return what the realm's DBTM reads from; nothing is connected yet.
+
+    Raises:
+        ConfigError: Unknown engine, a url that names no file, names that the engine cannot have.
+    """
+    if realm.engine == MEMORY:
+        return memories.setdefault(realm.name, MemoryStore(realm))
+    layouts = _layouts(realm)
+    from grit.store.sql.reader import READERS, SqlReader
+    from grit.store.sql.sqlite import database_path, reading_engine
+
+    return SqlReader(realm.name, layouts, reading_engine(database_path(realm), connections=READERS))
+
+
+def open_writer(realm: RealmDef, memories: Memories) -> StoreWriter:
+    """Return what the realm's player writes to; makes the folder of an embedded database where missing.
+
+    Raises:
+        ConfigError: As `open_reader`; or the folder cannot be made.
+    """
+    if realm.engine == MEMORY:
+        return memories.setdefault(realm.name, MemoryStore(realm))
+    layouts = _layouts(realm)
+    from grit.store.sql.sqlite import database_path, writing_engine
+    from grit.store.sql.writer import SqlWriter
+
+    path = database_path(realm)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"realm {realm.name}: the folder {path.parent} cannot be made: {error.strerror}") from error
+    return SqlWriter(realm.name, layouts, writing_engine(path))
+
+
+def _layouts(realm: RealmDef) -> "Iterable[Layout]":
+    if realm.engine not in EMBEDDED:
+        engines = ", ".join([MEMORY, *sorted(EMBEDDED)])
+        raise ConfigError(
+            f"realm {realm.name}: no store for engine {realm.engine!r} in this release; there is {engines}"
+        )
+    from grit.store.embedded.document import document_layouts
+    from grit.store.embedded.graph import graph_layouts
+    from grit.store.sql.tables import table_layouts
+
+    if realm.engine == "sqlite":
+        return table_layouts(realm).values()
+    return (document_layouts if realm.engine == "document" else graph_layouts)(realm).values()

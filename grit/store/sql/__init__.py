@@ -1,0 +1,1 @@
+"""Relational stores on SQLAlchemy Core, and what the embedded stores share with them."""
