@@ -80,8 +80,9 @@ def foreign_file(path: Path, name: str, why: str) -> LogError:
 
 def _is_empty(connection: sqlite3.Connection, path: Path, name: str) -> bool:
     """Tell whether nobody has made tables yet; refuse a file that is not ours before anything is changed."""
-    application_id: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    # Tables first: a process that makes the log between two looks has set the id once the tables are there.
     tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    application_id: int = connection.execute("PRAGMA application_id").fetchone()[0]
     if application_id == 0 and tables == 0:
         return True
     if application_id != APPLICATION_ID:

@@ -98,12 +98,13 @@ class EmbeddedLog:
     async def append(self, payload: bytes) -> Offset:
         """Append one payload durably; return where it lies.
 
-        Whoever stops waiting (is cancelled) stops only that: the payload may still land.
+        Whoever stops waiting (is cancelled) stops only that: the payload may still land. Payloads that were
+        gathered share their fate; after a failure the next batch is tried all the same.
 
         Raises:
             LogUnavailable: Definitely not appended: full, locked for too long, read-only, closed.
             AppendUnknown: The commit broke.
-            LogError: The file has become shorter, or its last record was damaged after it had been seen whole.
+            LogError: The file has become shorter, or is damaged at its end by more than a torn record.
         """
         self._check_open()
         batch = self._newest
@@ -149,8 +150,8 @@ class EmbeddedLog:
     async def wait(self, start: Offset, *, timeout_ms: int) -> bool:
         """Return True as soon as there is something to read at `start`, False after the time-out.
 
-        An append through this handle wakes it at once; other appends are seen by looking. Costs about 0.1 ms
-        of CPU a look: wait long rather than often.
+        An append through this handle wakes it at once; other appends are seen by looking. A look costs
+        about 0.2 ms of CPU, mostly for waking up: wait long rather than often.
 
         Raises:
             LogUnavailable: Transient, or closed.

@@ -26,7 +26,7 @@ _NEWEST_OFFSET = "SELECT max(offset) FROM records"
 _INSERT = "INSERT INTO records (offset, payload, checksum) VALUES (?, ?, ?)"
 
 _REFUSED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY})
-"""Answers of SQLite to a COMMIT after which the transaction has certainly not happened."""
+"""Answers to a COMMIT after which it has certainly not happened (full: its last frame, the mark, was not written whole)."""
 _NO_ACCESS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 
 Row = tuple[int, bytes, int]
@@ -163,22 +163,23 @@ class LogFile:
 
     def _whole_end(self) -> int:
         """Return the offset after the last row, a torn one not counted; never less than what was seen."""
-        rows: list[Row] = self._connection().execute(_NEWEST_TWO).fetchall()
-        damaged = [offset for offset, payload, checksum in rows if checksum != checksum_of(offset, payload)]
-        newest = rows[0][0] if rows else -1
-        is_torn = newest in damaged
-        end = newest if is_torn else newest + 1
-        if newest + 1 < self._seen:
+        connection = self._connection()
+        (newest,) = connection.execute(_NEWEST_OFFSET).fetchone()
+        end = 0 if newest is None else newest + 1
+        if end == self._seen:  # judged before: do not read a megabyte for every look and every append
+            return end
+        if end < self._seen:
             raise self._shorter(self._seen, end)
-        if is_torn and (len(damaged) == 2 or newest < self._seen):
-            raise self._damaged(damaged[-1], "the checksum does not match")
-        return end
+        rows: list[Row] = connection.execute(_NEWEST_TWO).fetchall()
+        damaged = [offset for offset, payload, checksum in rows if checksum != checksum_of(offset, payload)]
+        if end - 1 not in damaged:
+            return end
+        if len(damaged) == 2:
+            raise self._damaged(damaged[1], "the checksum does not match")
+        return end - 1
 
     def _cut_torn(self, connection: sqlite3.Connection) -> int:
         """Delete a torn last row, within a transaction; return the next offset."""
-        (newest,) = connection.execute(_NEWEST_OFFSET).fetchone()
-        if newest is not None and newest + 1 == self._seen:  # seen whole: do not read a megabyte for every append
-            return self._seen
         end = self._whole_end()
         connection.execute("DELETE FROM records WHERE offset >= ?", (end,))
         return end

@@ -38,9 +38,11 @@ class MemoryLog:
             LogError: `start` lies beyond the end or before the beginning.
         """
         end = len(self._payloads)
-        if not 0 <= start <= end:
+        if start < 0:
+            raise LogError(f"log {self._name}: offset {start} lies before the beginning; offsets begin at 0")
+        if start > end:
             raise LogError(
-                f"log {self._name} is shorter than offset {start}: it holds offsets 0 to {end - 1}; "
+                f"log {self._name} is shorter than offset {start}: it ends at {end}; "
                 "a log in memory ends with its process: start its readers afresh, too"
             )
         rows: list[tuple[Offset, bytes]] = []

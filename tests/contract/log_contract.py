@@ -76,11 +76,20 @@ class LogContract(ABC):
         await log.append(b"a")
         assert list(await log.read(Offset(1))) == []
 
-    @pytest.mark.parametrize("start", [-1, 2, 1_000])
-    async def test_read_outside_of_the_log_is_refused_with_the_offset(self, open_log: Opener, start: int) -> None:
+    @pytest.mark.parametrize(
+        ("start", "why"),
+        [
+            (-1, "offset -1 lies before the beginning; offsets begin at 0"),
+            (2, "is shorter than offset 2: it ends at 1; "),
+            (1_000, "is shorter than offset 1000: it ends at 1; "),
+        ],
+    )
+    async def test_read_outside_of_the_log_is_refused_with_the_offset(
+        self, open_log: Opener, start: int, why: str
+    ) -> None:
         log = await open_log()
         await log.append(b"a")
-        with pytest.raises(LogError, match=f"log {log.name} .*offset {start}"):
+        with pytest.raises(LogError, match=f"log {log.name}.*{why}"):
             await log.read(Offset(start))
         assert list(await log.read(Offset(0))) == [(0, b"a")]
 

@@ -167,21 +167,35 @@ async def test_an_append_whose_caller_left_lands(tmp_path: Path) -> None:
 
 async def test_close_finishes_what_was_handed_over_and_refuses_what_follows(tmp_path: Path) -> None:
     log = await EmbeddedLog.open(tmp_path, "gtl")
-    pending = [asyncio.create_task(log.append(b"a")) for _ in range(3)]
+    payload = b"x" * (3 << 20)  # two fill a batch
+    pending = [asyncio.create_task(log.append(payload)) for _ in range(6)]
     await asyncio.sleep(0)  # let them hand over
     await log.close()
     await log.close()
-    assert await asyncio.gather(*pending) == [0, 1, 2]
+    assert await asyncio.gather(*pending) == list(range(6))
     for use in (log.append(b"b"), log.read(Offset(0)), log.end(), log.wait(Offset(9), timeout_ms=60_000)):
         with pytest.raises(LogUnavailable, match="log gtl is closed"):
             await use
 
 
-async def test_close_wakes_those_who_wait(tmp_path: Path) -> None:
-    log = await EmbeddedLog.open(tmp_path, "gtl")
-    waiting = asyncio.create_task(log.wait(Offset(0), timeout_ms=60_000))
-    await asyncio.sleep(0)
-    await log.close()
+async def test_what_gathers_during_a_commit_goes_into_one_transaction(tmp_path: Path) -> None:
+    statements: list[str] = []
+
+    class Counting(sqlite3.Connection):
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            statements.append(sql)
+            return super().execute(sql, parameters)
+
+    log = await EmbeddedLog.open(tmp_path, "gtl", busy_ms=60_000, connection=Counting)
+    statements.clear()
+    with closing(sqlite3.connect(tmp_path / "gtl.log.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        pending = []
+        for number in range(20):
+            pending.append(asyncio.create_task(log.append(bytes([number]))))
+            await log.end()  # a round through the event loop: the first is under way, the others gather
+        other.execute("COMMIT")
     async with asyncio.timeout(LIMIT_S):
-        with pytest.raises(LogUnavailable, match="closed"):
-            await waiting
+        assert await asyncio.gather(*pending) == list(range(20))
+    assert statements.count("COMMIT") == 2
+    await log.close()
