@@ -1,0 +1,268 @@
+"""Local commits: the DBTM alone certifies and orders them (protocol.md section 5).
+
+    asked --> judged --> refused
+                |   \\--> parked behind a pending global --> judged again when it is decided
+                \\--> in flight (has an Lsn) --> durable: answered
+
+`wait_for` remembers who asked for which transaction; an answer is given once, from the fold.
+"""
+
+import msgspec
+
+from dbtm.certify import Certifier, Examined, Refusal
+from dbtm.effects import Effect
+from dbtm.jobs import Facts, LocalJob, StoreDesk
+from dbtm.ledger import Ledger
+from grit.core.errors import DATA_CODES, Code
+from grit.core.fold import LIFE_MS
+from grit.core.ids import Csn, LinkId, Lsn, Millis, Realm, TxnId, began_at
+from grit.core.limits import Limits
+from grit.core.messages import CommitAsked, Declined, OutcomeAnswered
+from grit.core.outcome import Outcome, State, aborted
+from grit.core.parts import Part, decode_part
+from grit.core.queries import StoreAnswer
+from grit.core.steps import Send
+
+AWAY_RETRY_MS = 200
+ABORTED_MAX = 100_000
+"""Refused transactions that are remembered, for their life, so that a second copy cannot commit beside the first."""
+
+
+class Clock:
+    """The time of a DBTM: max(own clock, largest log time seen), in milliseconds."""
+
+    def __init__(self) -> None:
+        self.now = Millis(0)
+
+    def see(self, time: Millis) -> None:
+        """Never goes back."""
+        self.now = max(self.now, time)
+
+
+def check_age(txid: TxnId, now: Millis) -> Refusal | None:
+    """Refuse what began too long ago, or after what this clock calls possible."""
+    began = began_at(txid)
+    if began < now - LIFE_MS:
+        return Refusal(
+            Code.TIMED_OUT, f"it began {(now - began) / 1000:.0f} s ago, the longest life is {LIFE_MS // 1000} s"
+        )
+    if began > now + LIFE_MS:
+        return Refusal(Code.CLOCK_SKEW, f"it began at {began}, here it is {now}: check the clocks")
+    return None
+
+
+class LocalCommits:
+    """The local transactions under way at a leader."""
+
+    def __init__(
+        self,
+        realm: Realm,
+        ledger: Ledger,
+        certifier: Certifier,
+        desk: StoreDesk,
+        effects: list[Effect],
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._realm = realm
+        self._ledger = ledger
+        self._certifier = certifier
+        self._desk = desk
+        self._effects = effects
+        self._clock = clock
+        self._limits = limits
+        self._parked: list[LocalJob] = []
+        self._judging: dict[TxnId, LocalJob] = {}
+        self._waiting: dict[TxnId, list[tuple[LinkId, int]]] = {}
+        self._unsettled: list[tuple[Lsn, LinkId, int, Outcome]] = []
+        self._refusing: set[TxnId] = set()
+        self._aborted: dict[TxnId, Outcome] = {}
+
+    def asked(self, link: LinkId, asked: CommitAsked) -> None:
+        """Begin to commit; a second copy of a commit is answered like a question for its status."""
+        known = self.outcome_of(asked.txid)
+        if known is not None:
+            self._answer(link, asked.id, known)
+            return
+        if self.is_under_way(asked.txid):
+            self.wait_for(asked.txid, link, asked.id)
+            return
+        refusal = check_age(asked.txid, self._clock.now)
+        try:
+            part = decode_part(asked.part)
+        except msgspec.DecodeError as error:
+            refusal, part = Refusal(Code.BAD_REQUEST, f"the part cannot be decoded: {error}"), _NO_PART
+        if refusal is not None:
+            self._answer(link, asked.id, aborted(asked.txid, refusal.code, refusal.message))
+            return
+        facts = Facts(self._ledger)
+        job = LocalJob(link, asked.id, asked.txid, asked.part, part, asked.trace, asked.origin, self._clock.now, facts)
+        self._judging[asked.txid] = job
+        self._judge(job)
+
+    def outcome_of(self, txid: TxnId) -> Outcome | None:
+        """Return what the fold, or a refusal handed to the log, says of a transaction; None: nothing."""
+        lsn = self._ledger.fold.committed.get(txid)
+        if lsn is not None:
+            return Outcome(txid, State.COMMITTED, lsn=lsn)
+        if txid in self._ledger.fold.refused:
+            return aborted(txid, Code.REFUSED, "its outcome was asked for before it came to be committed")
+        return self._aborted.get(txid)
+
+    def is_under_way(self, txid: TxnId) -> bool:
+        """Tell whether the transaction is being judged, is parked, in flight, or being refused."""
+        return txid in self._judging or txid in self._waiting or txid in self._refusing
+
+    def wait_for(self, txid: TxnId, link: LinkId, id: int) -> None:
+        """Answer this link too, when the outcome is known."""
+        self._waiting.setdefault(txid, []).append((link, id))
+
+    def refuse(self, txid: TxnId) -> None:
+        """A refusal is being handed to the log: from now on the transaction cannot be admitted."""
+        assert not self.is_under_way(txid)
+        self._refusing.add(txid)
+
+    def folded(self, committed: list[tuple[TxnId, Lsn]], refused: tuple[TxnId, ...]) -> None:
+        """Answer who waited for what has become durable."""
+        for txid, _ in committed:
+            self._settle(txid)
+        for txid in refused:
+            self._refusing.discard(txid)
+            self._settle(txid)
+        tail = self._ledger.tail
+        settled = [answer for answer in self._unsettled if answer[0] <= tail]
+        if settled:
+            self._unsettled = [answer for answer in self._unsettled if answer[0] > tail]
+            for _, link, id, outcome in settled:
+                self._answer(link, id, outcome)
+
+    def decided(self) -> None:
+        """Judge again what was parked: a pending global has its outcome."""
+        parked, self._parked = self._parked, []
+        for job in parked:
+            self._judge(job)
+
+    def tick(self) -> None:
+        """Give up what was parked for too long (its retry goes through the GTM, where age counts); forget."""
+        while self._aborted and began_at(oldest := next(iter(self._aborted))) < self._clock.now - LIFE_MS:
+            del self._aborted[oldest]
+        late = [job for job in self._parked if self._clock.now - job.began >= self._limits.park_ms]
+        if late:
+            self._parked = [job for job in self._parked if job not in late]
+            for job in late:
+                self._finish(job, self._crowded(job))
+
+    def fence(self) -> None:
+        """Answer what was in flight and is not in the fold: it is void for ever. Call when serving again."""
+        self._refusing.clear()
+        for txid in list(self._waiting):
+            if txid not in self._judging:
+                self._settle(txid)
+
+    def drop(self, leader: str) -> None:
+        """Give back what has no Lsn yet: nothing has happened to it. What is in flight waits for the fold."""
+        for _, link, id, outcome in self._unsettled:
+            self._answer(link, id, aborted(outcome.txid, Code.FENCED, "the realm changed hands"))
+        self._unsettled.clear()
+        for job in list(self._judging.values()):
+            job.facts.done()
+            for link, id in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
+                message = f"realm {self._realm} has no leader now"
+                self._effects.append(Send(link, Declined(id, Code.NO_LEADER.value, message, AWAY_RETRY_MS, leader)))
+        self._judging.clear()
+        self._parked.clear()
+
+    def count(self) -> dict[str, int]:
+        """Return how many are being judged, parked, and in flight."""
+        return {"judging": len(self._judging), "parked": len(self._parked), "waiting": len(self._waiting)}
+
+    def _judge(self, job: LocalJob) -> None:
+        examined = self._certifier.examine(job.part, job.facts.newest, job.facts.rows_of)
+        if examined.missing:
+            self._desk.ask(
+                job.facts.ask(examined.missing),
+                lambda answer: self._told(job, answer),
+                lambda reason: self._away(job, reason),
+            )
+            return
+        refusal = self._certifier.find_stale(job.part)
+        if refusal is None and self._is_blocked(examined):
+            self._park(job)
+            return
+        refusal = refusal or self._certifier.find_unbounded(examined, self._ledger.newest)
+        if refusal is not None and refusal.code == Code.CONTENTION:
+            self._park(job)
+            return
+        refusal = refusal or self._certifier.find_broken(examined, job.facts.newest, job.facts.rows_of)
+        if refusal is not None:
+            outcome = aborted(job.txid, refusal.code, refusal.message, conflict=refusal.conflict)
+            self._finish(job, outcome, after=self._ledger.newest if refusal.code in DATA_CODES else Lsn(0))
+            return
+        self._admit(job, examined)
+
+    def _told(self, job: LocalJob, answer: StoreAnswer) -> None:
+        job.facts.told(answer)
+        self._judge(job)
+
+    def _is_blocked(self, examined: Examined) -> bool:
+        """g: read-write, write-read or write-write with a pending global."""
+        pending = self._ledger.pending
+        if not pending.parts:
+            return False
+        reads = [*examined.part.reads, *examined.derived_reads()]
+        plans = examined.plans.values()
+        return bool(
+            pending.writers_that_disturb(reads) or pending.readers_disturbed_by(plans) or pending.writers_of_same(plans)
+        )
+
+    def _park(self, job: LocalJob) -> None:
+        if len(self._parked) >= self._limits.parked_per_key:
+            self._finish(job, self._crowded(job))
+        else:
+            self._parked.append(job)
+
+    def _crowded(self, job: LocalJob) -> Outcome:
+        message = f"realm {self._realm}: undecided global transactions were in the way for too long"
+        return aborted(job.txid, Code.CONTENTION, message, age=job.began)
+
+    def _admit(self, job: LocalJob, examined: Examined) -> None:
+        self._ledger.assign(
+            examined, txid=job.txid, csn=Csn(0), encoded=job.encoded, trace=job.trace, origin=job.origin
+        )
+        job.facts.done()
+        del self._judging[job.txid]
+        self._waiting.setdefault(job.txid, []).append((job.link, job.id))
+
+    def _finish(self, job: LocalJob, outcome: Outcome, after: Lsn = Lsn(0)) -> None:
+        """Answer a refusal; one that rests on writes in flight, only when those are durable."""
+        job.facts.done()
+        del self._judging[job.txid]
+        self._aborted[job.txid] = outcome
+        if len(self._aborted) > ABORTED_MAX:
+            del self._aborted[next(iter(self._aborted))]
+        for link, id in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
+            if after > self._ledger.tail:
+                self._unsettled.append((after, link, id, outcome))
+            else:
+                self._answer(link, id, outcome)
+
+    def _away(self, job: LocalJob, reason: str) -> None:
+        job.facts.done()
+        del self._judging[job.txid]
+        message = f"the database of realm {self._realm} does not answer: {reason}"
+        for link, id in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
+            self._effects.append(Send(link, Declined(id, Code.OVERLOADED.value, message, AWAY_RETRY_MS)))
+
+    def _settle(self, txid: TxnId) -> None:
+        waiting = self._waiting.pop(txid, None)
+        if waiting is None:
+            return
+        outcome = self.outcome_of(txid) or aborted(txid, Code.FENCED, f"realm {self._realm} changed hands")
+        for link, id in waiting:
+            self._answer(link, id, outcome)
+
+    def _answer(self, link: LinkId, id: int, outcome: Outcome) -> None:
+        self._effects.append(Send(link, OutcomeAnswered(id, outcome, self._clock.now)))
+
+
+_NO_PART = Part(Lsn(0), (), ())

@@ -1,0 +1,473 @@
+"""The DBTM of one realm: leadership, and who does what with an event (protocol.md sections 4 to 7).
+
+    OPENING --> CLAIMING --> FENCING --> MERGING --> SERVING
+       ^           |            |                       |
+       |           +------------+--> FOLLOWING <--------+   a greater epoch was folded
+       |                                                |
+       |        CLAIMING <-- an append is unknown ------+
+       +------------------ the database went back ------+
+
+OPENING reads the position of the database and both logs to their ends. CLAIMING appends `DBTM_EPOCH{e}` and
+folds to it. FENCING appends `FENCE{realm, e}` to the GTL and folds past it: now every global that involves
+this realm is committed before the fence, or voided after it. MERGING appends the committed globals that the
+DBTL does not hold yet. From SERVING on, votes and local commits of this epoch count.
+
+One record of this leader is under way to the DBTL at a time; what gathers meanwhile is the next (group
+commit). Everything is acknowledged from the fold. Not here yet: standbys, renewal by time, elections.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from dbtm.certify import Certifier, Examined
+from dbtm.constraints import Constraints, plan_write
+from dbtm.effects import Effect, Event, Restart, StoreFailed, StoreRead
+from dbtm.jobs import Facts, StoreDesk
+from dbtm.ledger import Ledger
+from dbtm.locals import Clock, LocalCommits
+from dbtm.reading import Reading
+from dbtm.voting import Decree, Voting
+from grit.core.catalog import RealmDef
+from grit.core.errors import Code, LogError
+from grit.core.ids import Epoch, LeaderId, LinkId, Lsn, Millis, Offset
+from grit.core.limits import Limits
+from grit.core.messages import (
+    CommitAsked,
+    Decided,
+    Declined,
+    DescribeAnswered,
+    DescribeAsked,
+    ExtendAsked,
+    GtmHello,
+    Message,
+    OutcomeAnswered,
+    ReadAsked,
+    StatusAsked,
+    VoteAsked,
+)
+from grit.core.outcome import Outcome, State
+from grit.core.parts import Part, decode_part
+from grit.core.queries import Cursor, StoreAnswer
+from grit.core.records import FORMAT, DbtlRecord, DbtmEpoch, Entries, Fence, Genesis, GtlRecord, Refused
+from grit.core.steps import (
+    DBTL,
+    GTL,
+    Append,
+    AppendRefused,
+    AppendUnknown,
+    CatchUp,
+    Halt,
+    LinkClosed,
+    LogCaughtUp,
+    LogFolded,
+    Received,
+    Send,
+    Tick,
+)
+
+RETRY_MS = 200
+"""A claim that did not go through is tried again so much later."""
+POSITION_MS = 200
+"""So often an overlay that holds something asks how far the player is."""
+
+
+class Phase(StrEnum):
+    """Where a DBTM is on its way to serve."""
+
+    OPENING = "opening"
+    CLAIMING = "claiming"
+    FENCING = "fencing"
+    MERGING = "merging"
+    SERVING = "serving"
+    FOLLOWING = "following"
+
+
+class DbtmMachine:
+    """`step` an event, carry out the effects in order. See `grit.core.steps` and `dbtm.effects`."""
+
+    def __init__(
+        self, realm: RealmDef, *, leader_id: LeaderId, address: str, fresh_log_id: str, limits: Limits | None = None
+    ) -> None:
+        self._realm = realm.name
+        self._leader_id = leader_id
+        self._address = address
+        self._fresh_log_id = fresh_log_id
+        self._limits = limits or Limits()
+        self._clock = Clock()
+        self._effects: list[Effect] = []
+        self._ledger = Ledger(self._realm, self._limits)
+        self._desk = StoreDesk(self._ledger, self._effects)
+        certifier = Certifier(self._realm, Constraints(realm), self._ledger.history, self._ledger.pending)
+        shared = (self._realm, self._ledger, certifier, self._desk, self._effects, self._clock, self._limits)
+        self._reading = Reading(self._realm, self._ledger, self._desk, self._effects)
+        self._locals = LocalCommits(*shared)
+        self._voting = Voting(*shared)
+        self.phase = Phase.OPENING
+        self.epoch = Epoch(0)
+        self._cursor: Cursor | None = None
+        self._caught_up: set[str] = set()
+        self._appending = 0
+        self._retry_at = Millis(0)
+        self._merging: list[Decree] = []
+        self._asked_position = Millis(0)
+        self._appended_at = Millis(0)
+        self._token = 0
+        self._started = False
+
+    def step(self, now: Millis, event: Event) -> list[Effect]:
+        """Take one event; return what to do, in order."""
+        self._clock.see(now)
+        if not self._started:
+            self._started = True
+            self._open()
+        self._take(event)
+        self._flush()
+        effects, self._effects[:] = list(self._effects), []
+        return effects
+
+    # --- events -------------------------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Received):
+            self._received(event.link, event.message)
+        elif isinstance(event, LogFolded):
+            self._folded(event)
+        elif isinstance(event, StoreRead):
+            self._store_read(event)
+        elif isinstance(event, StoreFailed):
+            self._desk.failed(event.id, event.reason)
+        elif isinstance(event, Tick):
+            self._tick()
+        elif isinstance(event, LogCaughtUp):
+            self._reached_end(event.log)
+        elif isinstance(event, AppendUnknown | AppendRefused):
+            self._append_failed(event)
+        elif isinstance(event, LinkClosed):
+            self._voting.closed(event.link)
+
+    def _received(self, link: LinkId, message: Message) -> None:
+        if isinstance(message, GtmHello):
+            self._voting.hello(link, message)
+        elif isinstance(message, VoteAsked):
+            self._voting.asked(link, message)
+        elif isinstance(message, Decided):
+            if self._voting.decided(link, message):
+                self._look_again()
+        elif isinstance(message, DescribeAsked):
+            self._effects.append(Send(link, DescribeAnswered(message.id, self.describe())))
+        elif isinstance(message, ReadAsked | ExtendAsked | CommitAsked | StatusAsked):
+            self._asked(link, message)
+
+    def _asked(self, link: LinkId, message: ReadAsked | ExtendAsked | CommitAsked | StatusAsked) -> None:
+        if self.phase != Phase.SERVING:
+            leader = self._ledger.fold.address if self.phase == Phase.FOLLOWING else ""
+            text = f"realm {self._realm}: its DBTM is {self.phase.value}"
+            self._effects.append(Send(link, Declined(message.id, Code.NO_LEADER.value, text, RETRY_MS, leader)))
+        elif isinstance(message, ReadAsked):
+            self._reading.asked(self._clock.now, link, message)
+        elif isinstance(message, ExtendAsked):
+            self._reading.extend(link, message)
+        elif isinstance(message, CommitAsked):
+            self._locals.asked(link, message)
+        else:
+            self._status(link, message)
+
+    def _status(self, link: LinkId, asked: StatusAsked) -> None:
+        """Answer from the fold; a transaction that it does not know is refused first."""
+        outcome = self._locals.outcome_of(asked.txid)
+        if outcome is None and not self._locals.is_under_way(asked.txid):
+            if self._ledger.fold.is_expired(asked.txid):
+                outcome = Outcome(
+                    asked.txid, State.UNKNOWN, Code.EXPIRED.value, "it began too long ago to be remembered"
+                )
+            else:
+                self._locals.refuse(asked.txid)
+                self._append(DBTL, Refused(self.epoch, (asked.txid,)))
+        if outcome is not None:
+            self._effects.append(Send(link, OutcomeAnswered(asked.id, outcome, self._clock.now)))
+        else:
+            self._locals.wait_for(asked.txid, link, asked.id)
+
+    def _look_again(self) -> None:
+        """A pending global was decided: what waited for it goes on."""
+        self._locals.decided()
+        self._reading.decided()
+
+    # --- logs ---------------------------------------------------------------------------------------
+
+    def _folded(self, event: LogFolded) -> None:
+        if event.log == GTL:
+            self._folded_gtl(event)
+        else:
+            for offset, record in event.records:
+                assert isinstance(record, DbtlRecord)
+                self._fold_dbtl(offset, record)
+            self._reading.folded()
+        self._advance()
+
+    def _folded_gtl(self, event: LogFolded) -> None:
+        decided = False
+        for offset, record in event.records:
+            assert isinstance(record, GtlRecord)
+            decided |= self._voting.fold(offset, record)
+        if decided:
+            self._look_again()
+
+    def _fold_dbtl(self, offset: Offset, record: DbtlRecord) -> None:
+        mine = self._is_mine(record)
+        folded = self._ledger.fold_record(offset, record)
+        self._clock.see(self._ledger.fold.now)
+        if mine:
+            assert folded.valid or self._ledger.fold.epoch != self.epoch, f"own record at {offset} is void"
+            self._appending = max(0, self._appending - 1)
+        if folded.entries or folded.refused:
+            self._locals.folded([(entry.txid, lsn) for lsn, entry in folded.entries], folded.refused)
+        self._voting.durable(self._ledger.fold.through.csn)
+        if isinstance(record, DbtmEpoch):
+            self._new_epoch(record, folded.valid)
+
+    def _is_mine(self, record: DbtlRecord) -> bool:
+        return isinstance(record, Entries | Refused) and record.epoch == self.epoch and self.epoch != 0
+
+    def _new_epoch(self, record: DbtmEpoch, valid: bool) -> None:
+        """Somebody leads from here on: me, or another; or my claim came too late."""
+        mine = record.leader_id == self._leader_id
+        if valid and mine and self.phase == Phase.CLAIMING and record.epoch == self.epoch:
+            self.phase = Phase.FENCING
+            self._append(GTL, Fence(self._realm, self.epoch))
+            self._effects.append(CatchUp(GTL))
+        elif valid and not mine and self.epoch:
+            self._follow()
+        elif not valid and mine and record.epoch == self.epoch:
+            self._retry_at = Millis(self._clock.now + RETRY_MS)
+
+    def _reached_end(self, log: str) -> None:
+        self._caught_up.add(log)
+        if log == GTL and self.phase == Phase.FENCING and not self._is_fenced():
+            self._retry_at = Millis(self._clock.now + RETRY_MS)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Take the next steps of a take-over that what was folded allows."""
+        if self.phase == Phase.OPENING and self._caught_up >= {DBTL, GTL, "database"}:
+            self._check_identity()
+        if self.phase == Phase.FENCING and self._is_fenced():
+            self._start_merging()
+        if self.phase == Phase.MERGING and not self._merging and self._ledger.newest == self._ledger.tail:
+            self._serve()
+
+    def _append(self, log: str, record: GtlRecord | DbtlRecord) -> None:
+        self._token += 1
+        if log == DBTL:
+            self._appending += 1
+            self._appended_at = self._clock.now
+        self._effects.append(Append(log, self._token, record))
+
+    def _flush(self) -> None:
+        """Hand what has gathered to the log, one record at a time."""
+        if self.phase in (Phase.SERVING, Phase.MERGING) and not self._appending:
+            record = self._ledger.take_record(self.epoch, self._clock.now, self._voting.through)
+            if record is not None:
+                self._append(DBTL, record)
+            elif self._is_renewal_due():
+                self._append(
+                    DBTL, Entries(self.epoch, Lsn(self._ledger.tail + 1), self._clock.now, self._voting.through, ())
+                )
+
+    def _is_renewal_due(self) -> bool:
+        """A quiet realm tells, now and then, how far it has followed the GTL."""
+        moved = self._voting.through.csn > self._ledger.fold.through.csn
+        return moved and self.phase == Phase.SERVING and self._clock.now - self._appended_at >= self._limits.renewal_ms
+
+    def _append_failed(self, event: AppendUnknown | AppendRefused) -> None:
+        """What was appended is unknown, and so is everything after it: lead anew and answer from the fold."""
+        if event.log == DBTL and self.phase != Phase.FOLLOWING:
+            self._step_down()
+            self.phase = Phase.CLAIMING
+            self.epoch = Epoch(0)
+        self._retry_at = Millis(self._clock.now + RETRY_MS)
+
+    # --- leadership ---------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self._effects.extend((CatchUp(DBTL), CatchUp(GTL)))
+        self._desk.ask((), self._opened, self._not_opened)
+
+    def _opened(self, answer: StoreAnswer) -> None:
+        self._cursor = answer.after
+        self._caught_up.add("database")
+        if answer.after is not None:
+            self._ledger.overlay.applied_through(answer.after.lsn)
+        self._advance()
+
+    def _not_opened(self, reason: str) -> None:
+        """The database does not answer yet: `tick` asks again."""
+        self._retry_at = Millis(self._clock.now + RETRY_MS)
+
+    def _check_identity(self) -> None:
+        """Compare the logs with what the database has applied, then claim."""
+        fold, cursor = self._ledger.fold, self._cursor
+        if cursor is not None and (cursor.offset > fold.offset or cursor.lsn > fold.tail):
+            self._halt(
+                f"log {fold.log} ends at offset {fold.offset} (Lsn {fold.tail}), the database of realm {self._realm} has "
+                f"applied up to offset {cursor.offset} (Lsn {cursor.lsn}): the log lost records or is another one; "
+                "restore the log, or rebuild the database from it"
+            )
+        elif cursor is not None and cursor.log_id != fold.log_id:
+            self._halt(
+                f"the database of realm {self._realm} follows log {cursor.log_id}, {fold.log} is {fold.log_id}: "
+                "check the configuration of the log and the database"
+            )
+        elif not self._voting.gtl.log_id:
+            self._retry_at = Millis(self._clock.now + RETRY_MS)
+            self._caught_up.discard(GTL)
+        else:
+            if fold.offset == 0:
+                self._append(DBTL, Genesis(self._fresh_log_id, self._realm, FORMAT))
+            self._claim()
+
+    def _claim(self) -> None:
+        self.phase = Phase.CLAIMING
+        fence = self._voting.gtl.fences.get(self._realm, 0)
+        self.epoch = Epoch(max(self._ledger.fold.epoch, fence) + 1)
+        self._retry_at = Millis(0)
+        gtl_log_id = self._voting.gtl.log_id
+        self._append(DBTL, DbtmEpoch(self.epoch, self._leader_id, self._address, self._clock.now, gtl_log_id))
+
+    def _is_fenced(self) -> bool:
+        fence = self._voting.gtl.fences.get(self._realm, 0)
+        if fence > self.epoch:
+            self._follow()
+        return fence == self.epoch
+
+    def _start_merging(self) -> None:
+        """Every committed global of this realm is in the fold now: those above `gtl_through` go to the log."""
+        self.phase = Phase.MERGING
+        self._appending = 0
+        self._merging = self._voting.unmerged()
+        if self._merging:
+            self._merge(Facts(self._ledger), [decode_part(decree.part.part) for decree in self._merging])
+
+    def _merge(self, facts: Facts, parts: list[Part]) -> None:
+        records = [(w.collection, w.key) for part in parts for w in part.writes]
+        missing = [record for record in records if not isinstance(facts.newest(*record), bytes | None)]
+        if missing:
+            self._desk.ask(
+                facts.ask(missing),
+                lambda answer: self._merge_told(facts, parts, answer),
+                lambda reason: self._merge_away(facts, reason),
+            )
+            return
+        for decree, part in zip(self._merging, parts, strict=True):
+            plans = {}
+            for write in part.writes:
+                image = facts.newest(write.collection, write.key)
+                assert isinstance(image, bytes | None)
+                plans[write.collection, write.key] = plan_write(write, image)
+            entry = decree.entry
+            self._ledger.assign(
+                Examined(part, plans),
+                txid=entry.txid,
+                csn=decree.csn,
+                encoded=decree.part.part,
+                trace=entry.trace,
+                origin=entry.origin,
+            )
+        facts.done()
+        self._merging = []
+
+    def _merge_told(self, facts: Facts, parts: list[Part], answer: StoreAnswer) -> None:
+        if self.phase == Phase.MERGING:
+            facts.told(answer)
+            self._merge(facts, parts)
+            self._advance()
+        else:
+            facts.done()
+
+    def _merge_away(self, facts: Facts, reason: str) -> None:
+        facts.done()
+        self._retry_at = Millis(self._clock.now + RETRY_MS)
+
+    def _serve(self) -> None:
+        self.phase = Phase.SERVING
+        self._retry_at = Millis(0)
+        self._locals.fence()
+        self._voting.serve(self.epoch)
+
+    def _step_down(self) -> None:
+        """Stop what only a leader may do; what is in flight is answered from the fold, later."""
+        leader = self._ledger.fold.address
+        self._voting.stop()
+        self._locals.drop(leader)
+        self._reading.decline_all(Code.NO_LEADER, f"realm {self._realm} has no leader now", leader)
+        self._desk.drop()
+        self._ledger.forget_in_flight()
+        self._merging = []
+        self._appending = 0
+
+    def _follow(self) -> None:
+        """Another leads: what this one had in flight and is not in the fold by now is void."""
+        self._step_down()
+        self.phase = Phase.FOLLOWING
+        self._locals.fence()
+
+    def _halt(self, message: str) -> None:
+        self._effects.append(Halt(LogError(message)))
+
+    # --- the database and time ----------------------------------------------------------------------
+
+    def _store_read(self, event: StoreRead) -> None:
+        if not self._desk.answered(event.id, event.answer):
+            reason = f"the database of realm {self._realm} went back (a fail-over, a restore): its overlay is made anew"
+            self._effects.append(Restart(reason))
+
+    def _tick(self) -> None:
+        now = self._clock.now
+        if self._retry_at and now >= self._retry_at:
+            self._retry_at = Millis(0)
+            self._retry()
+        if self.phase != Phase.SERVING:
+            return
+        self._locals.tick()
+        self._reading.tick(now)
+        since = self._voting.waits_since()
+        if since is not None and now - since >= self._limits.pending_fold_ms:
+            self._effects.append(CatchUp(GTL))
+        if len(self._ledger.overlay) and now - self._asked_position >= POSITION_MS:
+            self._asked_position = now
+            self._desk.ask((), lambda answer: None, lambda reason: None)
+
+    def _retry(self) -> None:
+        if self.phase == Phase.OPENING:
+            self._caught_up.discard(GTL)
+            self._effects.append(CatchUp(GTL))
+            if "database" not in self._caught_up:
+                self._desk.ask((), self._opened, self._not_opened)
+        elif self.phase == Phase.CLAIMING:
+            self._effects.append(CatchUp(DBTL))
+            self._claim()
+        elif self.phase == Phase.FENCING:
+            self._append(GTL, Fence(self._realm, self.epoch))
+            self._effects.append(CatchUp(GTL))
+        elif self.phase == Phase.MERGING:
+            self._start_merging()
+
+    def describe(self) -> dict[str, Any]:
+        """Return how this DBTM is, by name."""
+        ledger = self._ledger
+        return {
+            "role": "dbtm",
+            "realm": self._realm,
+            "phase": self.phase.value,
+            "epoch": ledger.fold.epoch,
+            "leader": ledger.fold.address,
+            "lsn": ledger.tail,
+            "applied": ledger.overlay.applied,
+            "lag": max(0, ledger.tail - ledger.overlay.applied),
+            "gtl_through": self._voting.through.csn,
+            "in_flight": ledger.newest - ledger.tail,
+            "pending": len(ledger.pending.parts),
+            "overlay": len(ledger.overlay),
+            "history": ledger.history.size(),
+            **self._locals.count(),
+        }

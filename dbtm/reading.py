@@ -1,0 +1,259 @@
+"""Reads: rows exact at the durable tail, from a database that may lag (protocol.md section 4).
+
+    asked -> [held: an undecided part writes a key of it] -> [waits: the asked position is above the tail]
+          -> pin, look into the database -> [waits: the database is ahead of the tail] -> merge, answer
+
+A read whose keys are all among the newest images never goes to the database.
+"""
+
+import msgspec
+
+from dbtm.effects import Effect
+from dbtm.jobs import StoreDesk
+from dbtm.ledger import Ledger
+from grit.core.errors import Code
+from grit.core.ids import Key, LinkId, Lsn, Millis, Realm
+from grit.core.messages import Declined, ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked
+from grit.core.ordering import ordered
+from grit.core.parts import KeyRead, PredicateRead, Read
+from grit.core.predicate import matches
+from grit.core.queries import FindRows, GetRows, Query, StoreAnswer
+from grit.core.steps import Send
+from grit.core.values import Row, decode_record, encode_record
+
+from dbtm.history import conflict_of
+
+HOLD_MS = 100
+"""A read waits so long for an undecided part that writes what it reads; then it takes the old value."""
+AWAY_RETRY_MS = 200
+
+Rows = tuple[tuple[bytes, bytes], ...]
+
+
+class ReadJob(msgspec.Struct, eq=False):
+    """One read under way.
+
+    `extra`: how many more rows than the overlay demands a limited query asks for; `limits`: what was asked
+    of the database, query by query.
+    """
+
+    link: LinkId
+    asked: ReadAsked
+    since: Millis
+    pin: Lsn | None = None
+    extra: int = 0
+    limits: tuple[int | None, ...] = ()
+    answer: StoreAnswer | None = None
+
+
+class Reading:
+    """All reads under way at one DBTM."""
+
+    def __init__(self, realm: Realm, ledger: Ledger, desk: StoreDesk, effects: list[Effect]) -> None:
+        self._realm = realm
+        self._ledger = ledger
+        self._desk = desk
+        self._effects = effects
+        self._held: list[ReadJob] = []
+        self._behind: list[ReadJob] = []
+        self._now = Millis(0)
+
+    def asked(self, now: Millis, link: LinkId, asked: ReadAsked) -> None:
+        """Begin a read."""
+        self._now = max(self._now, now)
+        job = ReadJob(link, asked, now)
+        if self._meets_undecided(job):
+            self._held.append(job)
+        else:
+            self._start(job)
+
+    def extend(self, link: LinkId, asked: ExtendAsked) -> None:
+        """Answer whether reads still hold at a later position; it must not be above the tail."""
+        history = self._ledger.history
+        if asked.since < history.floor or asked.upto > self._ledger.tail:
+            self._effects.append(Send(link, ExtendAnswered(asked.id, too_old=True)))
+            return
+        found = history.find_stale_read(asked.reads, asked.since, asked.upto)
+        conflict = None if found is None else conflict_of(*found, self._realm, asked.since)
+        self._effects.append(Send(link, ExtendAnswered(asked.id, conflict)))
+
+    def decided(self) -> None:
+        """Look again at what was held: an undecided part has its outcome."""
+        held, self._held = self._held, []
+        for job in held:
+            if self._meets_undecided(job):
+                self._held.append(job)
+            else:
+                self._start(job)
+
+    def folded(self) -> None:
+        """Look again at what waited for the tail."""
+        behind, self._behind = self._behind, []
+        for job in behind:
+            if job.answer is None:
+                self._start(job)
+            else:
+                self._merge(job, job.answer)
+
+    def tick(self, now: Millis) -> None:
+        """Let go what was held for too long."""
+        self._now = max(self._now, now)
+        late = [job for job in self._held if now - job.since >= HOLD_MS]
+        if late:
+            self._held = [job for job in self._held if now - job.since < HOLD_MS]
+            for job in late:
+                self._start(job)
+
+    def decline_all(self, code: Code, message: str, leader: str) -> None:
+        """Give back everything that waits here; what is at the database is dropped by its owner."""
+        for job in (*self._held, *self._behind):
+            self._unpin(job)
+            self._effects.append(Send(job.link, Declined(job.asked.id, code.value, message, leader=leader)))
+        self._held, self._behind = [], []
+
+    def _meets_undecided(self, job: ReadJob) -> bool:
+        pending = self._ledger.pending
+        return any(
+            pending.has_writer(query.collection, key)
+            for query in job.asked.queries
+            if isinstance(query, GetRows)
+            for key in query.keys
+        )
+
+    def _start(self, job: ReadJob) -> None:
+        if job.asked.position > self._ledger.tail:
+            self._behind.append(job)
+            return
+        rows = [self._known(query) for query in job.asked.queries]
+        known = [found for found in rows if found is not None]
+        if len(known) == len(rows):
+            self._respond(job, tuple(known))
+        else:
+            job.pin = self._ledger.overlay.pin()
+            self._look(job)
+
+    def _known(self, query: Query) -> Rows | None:
+        """Answer a query from the newest durable images; None: the database must be asked."""
+        if isinstance(query, FindRows):
+            return None
+        out: list[tuple[bytes, bytes]] = []
+        for key in query.keys:
+            image = self._ledger.images.durable(query.collection, key, self._ledger.tail)
+            if isinstance(image, msgspec.UnsetType):
+                return None
+            if image is not None:
+                out.append((key, image))
+        return tuple(out)
+
+    def _look(self, job: ReadJob) -> None:
+        assert job.pin is not None
+        queries = tuple(self._widened(query, job.pin, job.extra) for query in job.asked.queries)
+        job.limits = tuple(query.limit if isinstance(query, FindRows) else None for query in queries)
+        self._desk.ask(queries, lambda answer: self._merge(job, answer), lambda reason: self._away(job, reason))
+
+    def _widened(self, query: Query, pin: Lsn, extra: int) -> Query:
+        """Ask for as many rows more as the overlay may take out of a limited answer."""
+        if isinstance(query, GetRows) or query.limit is None:
+            return query
+        more = len(list(self._ledger.overlay.above(query.collection, pin))) + extra
+        return FindRows(query.collection, query.where, query.order_by, query.limit + more)
+
+    def _merge(self, job: ReadJob, answer: StoreAnswer) -> None:
+        assert job.pin is not None
+        if answer.after is not None and answer.after.lsn > self._ledger.tail:
+            job.answer = answer
+            self._behind.append(job)
+            return
+        out: list[Rows] = []
+        for query, rows, limit in zip(job.asked.queries, answer.rows, job.limits, strict=True):
+            merged = self._merged(query, rows, job.pin, cut=limit is not None and len(rows) >= limit)
+            if merged is None:
+                job.extra, job.answer = 2 * job.extra + len(rows), None
+                self._look(job)
+                return
+            out.append(tuple((key, encode_record(row)) for key, row in merged))
+        self._keep(job, answer)
+        self._unpin(job)
+        self._respond(job, tuple(out))
+
+    def _merged(
+        self, query: Query, stored: tuple[tuple[Key, Row], ...], pin: Lsn, *, cut: bool
+    ) -> list[tuple[Key, Row]] | None:
+        """Return the rows of a query at the tail; None: too few were asked for."""
+        overlaid = dict(self._ledger.overlay.above(query.collection, pin))
+        if isinstance(query, GetRows):
+            rows = dict(stored)
+            for key in query.keys:
+                if key in overlaid:
+                    image = overlaid[key]
+                    rows.pop(key, None) if image is None else rows.update({key: decode_record(image)})
+            return [(key, rows[key]) for key in query.keys if key in rows]
+        rows = {key: row for key, row in stored if key not in overlaid}
+        for key, image in overlaid.items():
+            if image is not None and matches(query.where, row := decode_record(image)):
+                rows[key] = row
+        if query.limit is None:
+            return ordered(rows.items(), query.order_by)
+        return self._limited(query, query.limit, rows, stored[-1] if cut else None)
+
+    def _limited(
+        self, query: FindRows, limit: int, rows: dict[Key, Row], edge: tuple[Key, Row] | None
+    ) -> list[tuple[Key, Row]] | None:
+        """Take the first `limit` rows, none that an unseen row of the database, all after `edge`, might precede."""
+        if edge is None:
+            return ordered(rows.items(), query.order_by)[:limit]
+        in_order = ordered([*rows.items(), edge], query.order_by)
+        certain = in_order[: max(i for i, pair in enumerate(in_order) if pair[1] is edge[1]) + 1]
+        unique = {key: row for key, row in certain if rows.get(key) is row}
+        return list(unique.items())[:limit] if len(unique) >= limit else None
+
+    def _keep(self, job: ReadJob, answer: StoreAnswer) -> None:
+        """Keep what was read by key among the images, brought up to date."""
+        assert job.pin is not None
+        for query, rows in zip(job.asked.queries, answer.rows, strict=True):
+            if isinstance(query, FindRows):
+                continue
+            stored = dict(rows)
+            for key in query.keys:
+                if isinstance(self._ledger.images.newest(query.collection, key), msgspec.UnsetType):
+                    overlaid = self._ledger.overlay.get(query.collection, key)
+                    row = stored.get(key)
+                    image: bytes | None = None if row is None else encode_record(row)
+                    if overlaid is not None and overlaid[0] > job.pin:
+                        image = overlaid[1]
+                    self._ledger.images.note(query.collection, key, image)
+
+    def _respond(self, job: ReadJob, rows: tuple[Rows, ...]) -> None:
+        position, asked = self._ledger.tail, job.asked
+        now = max(self._now, self._ledger.fold.now)
+        exact_from = self._exact_from(asked)
+        self._effects.append(Send(job.link, ReadAnswered(asked.id, position, exact_from, rows, now)))
+
+    def _exact_from(self, asked: ReadAsked) -> Lsn:
+        """Return the asked position when the answer was true there already, else the tail."""
+        history, tail = self._ledger.history, self._ledger.tail
+        if asked.position == 0:
+            return Lsn(0)
+        if asked.position < history.floor:
+            return tail
+        reads: list[Read] = [read for query in asked.queries for read in _reads_of(query)]
+        stale = history.find_stale_read(reads, asked.position, tail)
+        return asked.position if stale is None else tail
+
+    def _away(self, job: ReadJob, reason: str) -> None:
+        self._unpin(job)
+        message = f"the database of realm {self._realm} does not answer: {reason}"
+        declined = Declined(job.asked.id, Code.OVERLOADED.value, message, retry_after_ms=AWAY_RETRY_MS)
+        self._effects.append(Send(job.link, declined))
+
+    def _unpin(self, job: ReadJob) -> None:
+        if job.pin is not None:
+            self._ledger.overlay.unpin(job.pin)
+            job.pin = None
+
+
+def _reads_of(query: Query) -> list[Read]:
+    """Return a query as reads of everything that it may return."""
+    if isinstance(query, GetRows):
+        return [KeyRead(query.collection, key) for key in query.keys]
+    return [PredicateRead(query.collection, query.where)]
