@@ -1,0 +1,1 @@
+"""The global transaction manager: it orders the transactions that touch several realms."""
