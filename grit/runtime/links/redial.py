@@ -68,7 +68,7 @@ class Redialer(Generic[Message]):
         self._user = callbacks
         self._callbacks = replace(callbacks, on_open=self._opened, on_closed=self._closed)
         self._backoff = backoff
-        self._log = structlog.get_logger("grit.links")
+        self._log = structlog.get_logger(component="links")
         self._link: Link[Message] | None = None
         self._attempt: Attempt[Message] | None = None
         self._failure = ""
