@@ -66,9 +66,11 @@ def build_player(
     """Return the role that applies the log of `realm` to its database.
 
     Args:
+        realm: The realm, as the catalogue has it.
         log: The DBTL of the realm, opened by the composition root.
         writer: The database of the realm, connected as the user that may write.
         trace: Takes finished spans, such as `grit.telemetry.tracing` makes.
+        limits: How much at once, and how often; None: the defaults.
     """
     lines = structlog.get_logger("grit.player").bind(realm=realm.name)
 
