@@ -1,6 +1,8 @@
 """Opening an embedded log: what is made, and what is refused with one clear line."""
 
 import asyncio
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -104,3 +106,18 @@ async def test_a_read_only_file_names_the_folder_and_the_remedy(tmp_path: Path) 
     await (await EmbeddedLog.open(tmp_path, "gtl")).close()
     with pytest.raises(ConfigError, match=rf"^{tmp_path}: cannot keep logs here: .*readonly [^\n]*log.path[^\n]*$"):
         await EmbeddedLog.open(tmp_path, "gtl", connection=ReadOnlyConnection)
+
+
+async def test_what_opening_recovers_is_synced_before_anybody_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = await EmbeddedLog.open(tmp_path / "before", "gtl")
+    await writer.append(b"a")
+    left = shutil.copytree(tmp_path / "before", tmp_path / "after")  # as a killed writer leaves it
+    await writer.close()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    log = await EmbeddedLog.open(left, "gtl")
+    assert synced == [(left / f"{FILE}-wal").stat().st_ino]
+    assert list(await log.read(Offset(0))) == [(0, b"a")]
+    await log.close()

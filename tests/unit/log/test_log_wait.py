@@ -1,7 +1,9 @@
 """How those who wait on an embedded log learn of appends: at once of their own, by looking of others'."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,22 @@ async def test_an_own_append_wakes_without_a_look(tmp_path: Path) -> None:
         assert not waiting.done()
         await log.append(b"b")
         assert await waiting
+    await log.close()
+
+
+async def test_what_this_handle_appended_needs_no_look(tmp_path: Path) -> None:
+    statements: list[str] = []
+
+    class Noting(sqlite3.Connection):
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            statements.append(sql)
+            return super().execute(sql, parameters)
+
+    log = await EmbeddedLog.open(tmp_path, "gtl", connection=Noting)
+    await log.append(b"a")
+    statements.clear()
+    assert await log.wait(Offset(0), timeout_ms=10_000_000)
+    assert statements == []
     await log.close()
 
 
