@@ -1,6 +1,7 @@
 """The plain way of a global transaction: round, votes, COMMITS, fold, answer, push."""
 
 from grit.core.errors import Code
+from grit.core.ids import Csn
 from grit.core.messages import Decision, Vote
 from grit.core.outcome import Conflict, Outcome, State
 from tests.unit.gtm.rig import START, A, B, C, Rig, txn
@@ -17,8 +18,8 @@ def test_a_transaction_commits_with_one_append_and_is_answered_from_the_fold() -
     rig.land()
     assert rig.outcomes(request) == []
     rig.fold()
-    assert rig.outcome(request) == Outcome(txn(1), State.COMMITTED, csn=1)
-    assert rig.decisions(A) == rig.decisions(B) == [Decision(txn(1), True, 1, 0)]
+    assert rig.outcome(request) == Outcome(txn(1), State.COMMITTED, csn=Csn(1))
+    assert rig.decisions(A) == rig.decisions(B) == [Decision(txn(1), True, Csn(1), Csn(0))]
 
 
 def test_an_entry_holds_the_parts_of_all_realms_with_the_epochs_of_their_votes() -> None:
