@@ -35,6 +35,7 @@ _TXN_ID = re.compile(r"t-([0-9a-f]{11})-([0-9a-f]{16})")
 
 def make_txn_id(began_at: Millis, chance: int) -> TxnId:
     """Return the id of a transaction that began at `began_at`; `chance` is 64 random bits."""
+    assert 0 <= began_at < 1 << 44, f"{began_at} ms is no time at which a transaction began"
     return TxnId(f"t-{began_at:011x}-{chance & 0xFFFF_FFFF_FFFF_FFFF:016x}")
 
 

@@ -18,10 +18,9 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import NoReturn
 
 from grit.core.ids import Key
-from grit.core.values import INT_MAX, INT_MIN, Value, decimal_text
+from grit.core.values import INT_MAX, INT_MIN, Value, decimal_text, parse_decimal
 
 _BOOL, _INT, _DECIMAL, _STRING, _BYTES, _TIMESTAMP = range(1, 7)
 _SIGN = 1 << 63
@@ -40,14 +39,19 @@ def encode_key(components: Sequence[Value]) -> Key:
 def decode_key(key: bytes) -> tuple[Value, ...]:
     """Return the components of a canonical key.
 
+    Another spelling of a value is refused: taken for a key of its own it would be a second name of one row.
+
     Raises:
         ValueError: The bytes are not a canonical key.
     """
     components: list[Value] = []
     at = 0
-    while at < len(key):
-        component, at = _decode(key, at)
-        components.append(component)
+    try:
+        while at < len(key):
+            component, at = _decode(key, at)
+            components.append(component)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"not a canonical key: {key.hex()}: {error}") from error
     return tuple(components)
 
 
@@ -101,22 +105,38 @@ def _escaped(data: bytes) -> bytes:
 def _decode(key: bytes, at: int) -> tuple[Value, int]:
     tag = key[at]
     at += 1
-    if tag in (_STRING, _BYTES):
+    if tag == _STRING:
         data, at = _unescaped(key, at)
-        return (data.decode() if tag == _STRING else data), at
+        return _nfc(data.decode()), at
+    if tag == _BYTES:
+        return _unescaped(key, at)
     if tag == _DECIMAL:
-        end = key.find(b"\x00", at)
-        if end < 0:
-            _refuse(key)
-        return Decimal(key[at:end].decode("ascii")), end + 1
-    size = 1 if tag == _BOOL else 8
-    raw = key[at : at + size]
-    if len(raw) != size or tag not in (_BOOL, _INT, _TIMESTAMP):
-        _refuse(key)
+        end = key.index(b"\x00", at)
+        return parse_decimal(key[at:end]), end + 1
     if tag == _BOOL:
-        return raw == b"\x01", at + 1
-    number = int.from_bytes(raw, "big") - _SIGN
-    return (number if tag == _INT else from_micros(number)), at + 8
+        return _truth(key[at : at + 1]), at + 1
+    if tag in (_INT, _TIMESTAMP):
+        number = _parse_int64(key[at : at + 8])
+        return (number if tag == _INT else from_micros(number)), at + 8
+    raise ValueError(f"unknown tag {tag}")
+
+
+def _nfc(text: str) -> str:
+    if not unicodedata.is_normalized("NFC", text):
+        raise ValueError("a string is not in NFC")
+    return text
+
+
+def _truth(data: bytes) -> bool:
+    if data not in (b"\x00", b"\x01"):
+        raise ValueError("a bool is 00 or 01")
+    return data == b"\x01"
+
+
+def _parse_int64(data: bytes) -> int:
+    if len(data) != 8:
+        raise ValueError("it ends within a number")
+    return int.from_bytes(data, "big") - _SIGN
 
 
 def _unescaped(key: bytes, at: int) -> tuple[bytes, int]:
@@ -124,15 +144,11 @@ def _unescaped(key: bytes, at: int) -> tuple[bytes, int]:
     while True:
         zero = key.find(b"\x00", at)
         if zero < 0 or zero + 1 >= len(key):
-            _refuse(key)
+            raise ValueError("a string has no end")
         out += key[at:zero]
         at = zero + 2
         if key[zero + 1] == 0x01:
             return bytes(out), at
         if key[zero + 1] != 0xFF:
-            _refuse(key)
+            raise ValueError("a zero byte is not escaped")
         out.append(0)
-
-
-def _refuse(key: bytes) -> NoReturn:
-    raise ValueError(f"not a canonical key: {key.hex()}")

@@ -11,6 +11,7 @@ True, False, or None for "depends", and None counts as a match (protocol.md sect
 A predicate travels as canonical bytes (`encode_expr`), which are hashable and compare as predicates.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -100,7 +101,7 @@ def decode_expr(where: bytes) -> Expr:
         return And(())
     try:
         return _from_list(decode_value(where), 0)
-    except (msgspec.DecodeError, TypeError, IndexError) as error:
+    except ValueError as error:
         raise ValueError(f"not a predicate: {error}") from error
 
 
@@ -198,7 +199,7 @@ _RELATIONS: Mapping[str, Callable[[int], bool]] = {
 
 
 def compare(left: Value, right: Value) -> int | None:
-    """Return -1, 0 or 1; None when either is null or they are of families that do not compare.
+    """Return -1, 0 or 1; None when either is null or NaN, or they are of families that do not compare.
 
     Lists and maps are equal or not (0 or None): they have no order.
     """
@@ -217,6 +218,8 @@ def compare(left: Value, right: Value) -> int | None:
 def _family(value: Value) -> str | None:
     if isinstance(value, bool):
         return "bool"
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if isinstance(value, int | float | Decimal):
         return "number"
     if isinstance(value, str):
@@ -252,23 +255,24 @@ def _to_list(expr: Expr) -> list[Value]:
     return ["has", expr.field, expr.value]
 
 
-def _from_list(form: list[Value], depth: int) -> Expr:
+def _from_list(form: Value, depth: int) -> Expr:
     if depth > DEPTH_MAX:
-        raise ValueError(f"a predicate may be nested {DEPTH_MAX} deep")
-    head = form[0]
-    if head in ("and", "or"):
-        parts = tuple(_from_list(part, depth + 1) for part in form[1])
-        return And(parts) if head == "and" else Or(parts)
-    if head == "not":
-        return Not(_from_list(form[1], depth + 1))
-    if head in OPERATORS:
-        return Compare(str(form[1]), head, form[2])
-    if head == "in":
-        return In(str(form[1]), tuple(form[2]))
-    if head == "prefix":
-        return Prefix(str(form[1]), str(form[2]))
-    if head == "null":
-        return IsNull(str(form[1]))
-    if head == "has":
-        return Contains(str(form[1]), form[2])
-    raise ValueError(f"unknown predicate {head!r}")
+        raise ValueError(f"it is nested deeper than {DEPTH_MAX}")
+    match form:
+        case ["and", [*parts]]:
+            return And(tuple([_from_list(part, depth + 1) for part in parts]))
+        case ["or", [*parts]]:
+            return Or(tuple([_from_list(part, depth + 1) for part in parts]))
+        case ["not", part]:
+            return Not(_from_list(part, depth + 1))
+        case [str(op), str(field), value] if op in OPERATORS:
+            return Compare(field, op, value)
+        case ["in", str(field), [*values]]:
+            return In(field, tuple(values))
+        case ["prefix", str(field), str(prefix)]:
+            return Prefix(field, prefix)
+        case ["null", str(field)]:
+            return IsNull(field)
+        case ["has", str(field), value]:
+            return Contains(field, value)
+    raise ValueError(f"unknown form {str(form)[:80]}")
