@@ -1,0 +1,1 @@
+"""The database transaction manager of a realm: serves reads, certifies, orders. See `dbtm.machine`."""

@@ -64,7 +64,7 @@ class Certifier:
         self._pending = pending
 
     def examine(
-        self, part: Part, newest: Callable[[Collection, Key], bytes | None | UnsetType], rows_of: RowsOf
+        self, part: Part, newest: Callable[[Collection, Key], bytes | UnsetType | None], rows_of: RowsOf
     ) -> Examined:
         """Plan the writes on the newest images; say what is missing for that."""
         plans: dict[RecordId, Planned] = {}
@@ -106,9 +106,9 @@ class Certifier:
         return self._stale(read, change, durable)
 
     def find_broken(
-        self, examined: Examined, newest: Callable[[Collection, Key], bytes | None | UnsetType], rows_of: RowsOf
+        self, examined: Examined, newest: Callable[[Collection, Key], bytes | UnsetType | None], rows_of: RowsOf
     ) -> Refusal | None:
-        """c: an expectation or constraint does not hold on the newest images."""
+        """Answer c: an expectation or constraint does not hold on the newest images."""
         for demand in examined.demands:
             for code, message in demand.broken:
                 return Refusal(code, message)
@@ -126,7 +126,7 @@ class Certifier:
         return None
 
     def find_unbounded(self, examined: Examined, unsure_above: Lsn) -> Refusal | None:
-        """c for increments: every undecided one, and every one above `unsure_above`, may or may not happen.
+        """C for increments: every undecided one, and every one above `unsure_above`, may or may not happen.
 
         BOUND_VIOLATION if the bound holds for no subset of those, CONTENTION if it breaks for some.
         """
@@ -141,7 +141,8 @@ class Certifier:
     def _unbounded(self, planned: Planned, field: str, delta: int, unsure_above: Lsn) -> Refusal | None:
         write = planned.write
         bound = self._constraints.bound(write.collection, field)
-        assert bound.min is not None and bound.max is not None
+        assert bound.min is not None
+        assert bound.max is not None
         in_flight = _deltas_above(self._history.changes_of(write.collection, write.key), field, unsure_above)
         unsure = in_flight + self._pending.deltas_on(write.collection, write.key, field)
         sure = ((planned.before or {}).get(field) or 0) - sum(in_flight) + delta
@@ -200,8 +201,8 @@ def _replace(rows: dict[Key, Row], key: Key, image: bytes | None) -> None:
 
 
 def _deltas_above(changes: Iterable[Change], field: str, above: Lsn) -> list[int]:
-    found: list[int] = []
-    for change in changes:
-        if change.lsn > above and field in change.deltas and change.before is not None and change.after is not None:
-            found.append(decode_record(change.after)[field] - decode_record(change.before).get(field, 0))
-    return found
+    return [
+        decode_record(change.after)[field] - decode_record(change.before).get(field, 0)
+        for change in changes
+        if change.lsn > above and field in change.deltas and change.before is not None and change.after is not None
+    ]

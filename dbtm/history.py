@@ -90,7 +90,8 @@ class History:
         lane = self._lanes[change.collection]
         written = lane.by_key[change.key]
         dropped = (written.popleft(), lane.in_order.popleft()) if oldest else (written.pop(), lane.in_order.pop())
-        assert dropped[0] is change and dropped[1] is change
+        assert dropped[0] is change
+        assert dropped[1] is change
         if not written:
             del lane.by_key[change.key]
 

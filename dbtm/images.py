@@ -18,12 +18,12 @@ class Images:
         self._records_max = records_max
         self._cache: dict[tuple[Collection, Key], bytes | None] = {}
 
-    def newest(self, collection: Collection, key: Key) -> bytes | None | UnsetType:
+    def newest(self, collection: Collection, key: Key) -> bytes | UnsetType | None:
         """Return the newest image, in flight included; None = absent, UNSET = ask the database."""
         changes = self._history.changes_of(collection, key)
         return changes[-1].after if changes else self._cached(collection, key)
 
-    def durable(self, collection: Collection, key: Key, tail: Lsn) -> bytes | None | UnsetType:
+    def durable(self, collection: Collection, key: Key, tail: Lsn) -> bytes | UnsetType | None:
         """Return the newest durable image: as `newest`, less what is in flight above `tail`."""
         changes = self._history.changes_of(collection, key)
         for change in reversed(changes):
@@ -42,7 +42,7 @@ class Images:
         """Forget everything that is not in the history: writes in flight turned out void."""
         self._cache.clear()
 
-    def _cached(self, collection: Collection, key: Key) -> bytes | None | UnsetType:
+    def _cached(self, collection: Collection, key: Key) -> bytes | UnsetType | None:
         image = self._cache.get((collection, key), UNSET)
         if image is not UNSET:
             self._cache[collection, key] = self._cache.pop((collection, key))

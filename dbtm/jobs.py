@@ -54,7 +54,7 @@ class Facts:
             else:
                 self._images[asked] = encode_record(rows[0][1]) if rows else None
 
-    def newest(self, collection: Collection, key: Key) -> bytes | None | UnsetType:
+    def newest(self, collection: Collection, key: Key) -> bytes | UnsetType | None:
         """Return the newest image of a record, in flight included; UNSET = not known."""
         image = self._ledger.images.newest(collection, key)
         if image is not UNSET:
@@ -113,6 +113,7 @@ class VoteJob(msgspec.Struct, eq=False):
     gtm_epoch: Epoch
     round: int
     ballots: tuple[Ballot, ...]
+    began: Millis
     facts: Facts
     decided: set[TxnId] = msgspec.field(default_factory=set)
 
@@ -134,12 +135,12 @@ class StoreDesk:
         self._waiting[self._last] = _Question(self._ledger.overlay.applied, then, failed)
         self._effects.append(ReadStore(self._last, queries))
 
-    def answered(self, id: int, answer: StoreAnswer) -> bool:
+    def answered(self, question_id: int, answer: StoreAnswer) -> bool:
         """Deliver an answer; False: the database went back behind what it held when it was asked.
 
         What was dropped meanwhile is not delivered.
         """
-        question = self._waiting.pop(id, None)
+        question = self._waiting.pop(question_id, None)
         if question is None:
             return True
         if (0 if answer.before is None else answer.before.lsn) < question.applied:
@@ -149,9 +150,9 @@ class StoreDesk:
             self._ledger.overlay.applied_through(answer.after.lsn)
         return True
 
-    def failed(self, id: int, reason: str) -> None:
+    def failed(self, question_id: int, reason: str) -> None:
         """Deliver a failure."""
-        question = self._waiting.pop(id, None)
+        question = self._waiting.pop(question_id, None)
         if question is not None:
             question.failed(reason)
 

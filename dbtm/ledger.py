@@ -16,8 +16,8 @@ from dbtm.history import Change, History
 from dbtm.images import Images
 from dbtm.overlay import Overlay
 from dbtm.pending import Pending
-from grit.core.ids import Csn, Epoch, Lsn, Millis, Offset, Realm, TxnId
 from grit.core.fold import DbtlFold, DbtlFolded
+from grit.core.ids import Csn, Epoch, Lsn, Millis, Offset, Realm, TxnId
 from grit.core.limits import Limits
 from grit.core.parts import decode_changes, encode_changes
 from grit.core.records import DbtlRecord, Entries, Entry, Image, Through
@@ -38,6 +38,7 @@ class Ledger:
         self.pending = Pending()
         self._limits = limits
         self._outbox: deque[tuple[Entry, int]] = deque()
+        self._assigned_at: dict[Lsn, Millis] = {}
 
     @property
     def tail(self) -> Lsn:
@@ -53,7 +54,9 @@ class Ledger:
         """Tell whether nothing waits to be handed to the log."""
         return not self._outbox
 
-    def assign(self, examined: Examined, *, txid: TxnId, csn: Csn, encoded: bytes, trace: str, origin: str) -> Lsn:
+    def assign(
+        self, examined: Examined, now: Millis, *, txid: TxnId, csn: Csn, encoded: bytes, trace: str, origin: str
+    ) -> Lsn:
         """Give the next Lsn to a certified part whose images are of this moment; it is now in flight."""
         lsn = Lsn(self.newest + 1)
         changes = changes_of(examined, lsn, txid, origin)
@@ -66,7 +69,13 @@ class Ledger:
         self._outbox.append(
             (entry, len(encoded) + sum(len(i.after or b"") + len(i.before or b"") + 64 for i in images))
         )
+        if trace:
+            self._assigned_at[lsn] = now
         return lsn
+
+    def assigned_at(self, lsn: Lsn) -> Millis | None:
+        """Return, once, when this leader gave the Lsn of a traced transaction."""
+        return self._assigned_at.pop(lsn, None)
 
     def take_record(self, epoch: Epoch, time: Millis, through: Through) -> Entries | None:
         """Return what has gathered as one record, up to the limits of a record; None when there is nothing.
@@ -103,6 +112,7 @@ class Ledger:
     def forget_in_flight(self) -> None:
         """Forget what is not durable: it is void, or will be learnt again from the fold."""
         self._outbox.clear()
+        self._assigned_at.clear()
         self.history.truncate(self.tail)
         self.images.forget()
 

@@ -1,8 +1,8 @@
-"""Local commits: the DBTM alone certifies and orders them (protocol.md section 5).
+r"""Local commits: the DBTM alone certifies and orders them (protocol.md section 5).
 
     asked --> judged --> refused
-                |   \\--> parked behind a pending global --> judged again when it is decided
-                \\--> in flight (has an Lsn) --> durable: answered
+                |   \--> parked behind a pending global --> judged again when it is decided
+                \--> in flight (has an Lsn) --> durable: answered
 
 `wait_for` remembers who asked for which transaction; an answer is given once, from the fold.
 """
@@ -24,6 +24,7 @@ from grit.core.queries import StoreAnswer
 from grit.core.steps import Send
 
 AWAY_RETRY_MS = 200
+NOTHING = Lsn(0)
 ABORTED_MAX = 100_000
 """Refused transactions that are remembered, for their life, so that a second copy cannot commit beside the first."""
 
@@ -113,9 +114,9 @@ class LocalCommits:
         """Tell whether the transaction is being judged, is parked, in flight, or being refused."""
         return txid in self._judging or txid in self._waiting or txid in self._refusing
 
-    def wait_for(self, txid: TxnId, link: LinkId, id: int) -> None:
+    def wait_for(self, txid: TxnId, link: LinkId, request: int) -> None:
         """Answer this link too, when the outcome is known."""
-        self._waiting.setdefault(txid, []).append((link, id))
+        self._waiting.setdefault(txid, []).append((link, request))
 
     def refuse(self, txid: TxnId) -> None:
         """A refusal is being handed to the log: from now on the transaction cannot be admitted."""
@@ -133,8 +134,8 @@ class LocalCommits:
         settled = [answer for answer in self._unsettled if answer[0] <= tail]
         if settled:
             self._unsettled = [answer for answer in self._unsettled if answer[0] > tail]
-            for _, link, id, outcome in settled:
-                self._answer(link, id, outcome)
+            for _, link, request, outcome in settled:
+                self._answer(link, request, outcome)
 
     def decided(self) -> None:
         """Judge again what was parked: a pending global has its outcome."""
@@ -161,14 +162,16 @@ class LocalCommits:
 
     def drop(self, leader: str) -> None:
         """Give back what has no Lsn yet: nothing has happened to it. What is in flight waits for the fold."""
-        for _, link, id, outcome in self._unsettled:
-            self._answer(link, id, aborted(outcome.txid, Code.FENCED, "the realm changed hands"))
+        for _, link, request, outcome in self._unsettled:
+            self._answer(link, request, aborted(outcome.txid, Code.FENCED, "the realm changed hands"))
         self._unsettled.clear()
         for job in list(self._judging.values()):
             job.facts.done()
-            for link, id in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
+            for link, request in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
                 message = f"realm {self._realm} has no leader now"
-                self._effects.append(Send(link, Declined(id, Code.NO_LEADER.value, message, AWAY_RETRY_MS, leader)))
+                self._effects.append(
+                    Send(link, Declined(request, Code.NO_LEADER.value, message, AWAY_RETRY_MS, leader))
+                )
         self._judging.clear()
         self._parked.clear()
 
@@ -227,42 +230,48 @@ class LocalCommits:
 
     def _admit(self, job: LocalJob, examined: Examined) -> None:
         self._ledger.assign(
-            examined, txid=job.txid, csn=Csn(0), encoded=job.encoded, trace=job.trace, origin=job.origin
+            examined,
+            self._clock.now,
+            txid=job.txid,
+            csn=Csn(0),
+            encoded=job.encoded,
+            trace=job.trace,
+            origin=job.origin,
         )
         job.facts.done()
         del self._judging[job.txid]
         self._waiting.setdefault(job.txid, []).append((job.link, job.id))
 
-    def _finish(self, job: LocalJob, outcome: Outcome, after: Lsn = Lsn(0)) -> None:
+    def _finish(self, job: LocalJob, outcome: Outcome, after: Lsn = NOTHING) -> None:
         """Answer a refusal; one that rests on writes in flight, only when those are durable."""
         job.facts.done()
         del self._judging[job.txid]
         self._aborted[job.txid] = outcome
         if len(self._aborted) > ABORTED_MAX:
             del self._aborted[next(iter(self._aborted))]
-        for link, id in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
+        for link, request in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
             if after > self._ledger.tail:
-                self._unsettled.append((after, link, id, outcome))
+                self._unsettled.append((after, link, request, outcome))
             else:
-                self._answer(link, id, outcome)
+                self._answer(link, request, outcome)
 
     def _away(self, job: LocalJob, reason: str) -> None:
         job.facts.done()
         del self._judging[job.txid]
         message = f"the database of realm {self._realm} does not answer: {reason}"
-        for link, id in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
-            self._effects.append(Send(link, Declined(id, Code.OVERLOADED.value, message, AWAY_RETRY_MS)))
+        for link, request in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
+            self._effects.append(Send(link, Declined(request, Code.OVERLOADED.value, message, AWAY_RETRY_MS)))
 
     def _settle(self, txid: TxnId) -> None:
         waiting = self._waiting.pop(txid, None)
         if waiting is None:
             return
         outcome = self.outcome_of(txid) or aborted(txid, Code.FENCED, f"realm {self._realm} changed hands")
-        for link, id in waiting:
-            self._answer(link, id, outcome)
+        for link, request in waiting:
+            self._answer(link, request, outcome)
 
-    def _answer(self, link: LinkId, id: int, outcome: Outcome) -> None:
-        self._effects.append(Send(link, OutcomeAnswered(id, outcome, self._clock.now)))
+    def _answer(self, link: LinkId, request: int, outcome: Outcome) -> None:
+        self._effects.append(Send(link, OutcomeAnswered(request, outcome, self._clock.now)))
 
 
 _NO_PART = Part(Lsn(0), (), ())

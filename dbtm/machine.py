@@ -29,6 +29,7 @@ from dbtm.reading import Reading
 from dbtm.voting import Decree, Voting
 from grit.core.catalog import RealmDef
 from grit.core.errors import Code, LogError
+from grit.core.fold import DbtlFolded
 from grit.core.ids import Epoch, LeaderId, LinkId, Lsn, Millis, Offset
 from grit.core.limits import Limits
 from grit.core.messages import (
@@ -63,6 +64,7 @@ from grit.core.steps import (
     Received,
     Send,
     Tick,
+    Trace,
 )
 
 RETRY_MS = 200
@@ -220,11 +222,19 @@ class DbtmMachine:
         if mine:
             assert folded.valid or self._ledger.fold.epoch != self.epoch, f"own record at {offset} is void"
             self._appending = max(0, self._appending - 1)
+        self._trace(folded)
         if folded.entries or folded.refused:
             self._locals.folded([(entry.txid, lsn) for lsn, entry in folded.entries], folded.refused)
         self._voting.durable(self._ledger.fold.through.csn)
         if isinstance(record, DbtmEpoch):
             self._new_epoch(record, folded.valid)
+
+    def _trace(self, folded: DbtlFolded) -> None:
+        for lsn, entry in folded.entries:
+            began = self._ledger.assigned_at(lsn) if entry.trace else None
+            if began is not None:
+                facts = {"realm": self._realm, "txid": entry.txid, "lsn": lsn}
+                self._effects.append(Trace("append", entry.trace, began, self._clock.now, facts))
 
     def _is_mine(self, record: DbtlRecord) -> bool:
         return isinstance(record, Entries | Refused) and record.epoch == self.epoch and self.epoch != 0
@@ -367,6 +377,7 @@ class DbtmMachine:
             entry = decree.entry
             self._ledger.assign(
                 Examined(part, plans),
+                self._clock.now,
                 txid=entry.txid,
                 csn=decree.csn,
                 encoded=decree.part.part,
@@ -435,7 +446,7 @@ class DbtmMachine:
             self._effects.append(CatchUp(GTL))
         if len(self._ledger.overlay) and now - self._asked_position >= POSITION_MS:
             self._asked_position = now
-            self._desk.ask((), lambda answer: None, lambda reason: None)
+            self._desk.ask((), lambda _: None, lambda _: None)
 
     def _retry(self) -> None:
         if self.phase == Phase.OPENING:

@@ -9,6 +9,7 @@ A read whose keys are all among the newest images never goes to the database.
 import msgspec
 
 from dbtm.effects import Effect
+from dbtm.history import conflict_of
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
 from grit.core.errors import Code
@@ -20,8 +21,6 @@ from grit.core.predicate import matches
 from grit.core.queries import FindRows, GetRows, Query, StoreAnswer
 from grit.core.steps import Send
 from grit.core.values import Row, decode_record, encode_record
-
-from dbtm.history import conflict_of
 
 HOLD_MS = 100
 """A read waits so long for an undecided part that writes what it reads; then it takes the old value."""

@@ -1,7 +1,7 @@
-"""Votes on global transactions, and their outcomes (protocol.md section 6).
+r"""Votes on global transactions, and their outcomes (protocol.md section 6).
 
     VOTE --> certified: pending --> decided: an Lsn, in Csn order | gone
-                 \\--> refused
+                 \--> refused
 
 An outcome is known only (a) by the push of the GTM that asked, (b) by the fold of the GTL: its entry, a later
 `GTM_EPOCH`, a `REFUSED`, or this realm's own later `FENCE`. A vote that was given is never timed out.
@@ -29,7 +29,7 @@ from grit.core.messages import DbtmHello, Decided, GtmHello, Vote, VoteAsked, Vo
 from grit.core.parts import Part, decode_part
 from grit.core.queries import StoreAnswer
 from grit.core.records import CommitEntry, GtlRecord, GtmEpoch, PartEntry, Through
-from grit.core.steps import GTL, CatchUp, CloseLink, Send
+from grit.core.steps import GTL, CatchUp, CloseLink, Send, Trace
 
 
 class Decree(msgspec.Struct, frozen=True):
@@ -187,7 +187,9 @@ class Voting:
         pending.remove(txid)
         plans = {(w.collection, w.key): plan_write(w, images[w.collection, w.key]) for w in part.writes}
         examined = Examined(part.part, plans)
-        self._ledger.assign(examined, txid=txid, csn=csn, encoded=part.encoded, trace=part.trace, origin=part.origin)
+        self._ledger.assign(
+            examined, self._clock.now, txid=txid, csn=csn, encoded=part.encoded, trace=part.trace, origin=part.origin
+        )
         self._forget_vote(part.round)
         return True
 
@@ -201,10 +203,10 @@ class Voting:
         self._forget_vote(part.round)
         return True
 
-    def _forget_vote(self, round: int) -> None:
-        votes = self._votes.get(round)
+    def _forget_vote(self, number: int) -> None:
+        votes = self._votes.get(number)
         if votes is not None and not any(vote.txid in self._ledger.pending.parts for vote in votes.votes):
-            del self._votes[round]
+            del self._votes[number]
 
     # --- votes --------------------------------------------------------------------------------------
 
@@ -230,7 +232,7 @@ class Voting:
             self._gtm_epoch, self._certified = epoch, 0
             self._votes.clear()
             self._drop_older(epoch)
-        votes = tuple(self._votes[round] for round in sorted(self._votes))
+        votes = tuple(self._votes[number] for number in sorted(self._votes))
         hello = DbtmHello(self._realm, epoch, self._epoch, self._certified, votes)
         self._effects.append(Send(link, hello))
 
@@ -252,7 +254,7 @@ class Voting:
         if any(job.round == asked.round for job in self._jobs):
             return
         ballots = tuple(_ballot(*fields) for fields in asked.parts)
-        self._jobs.append(VoteJob(asked.gtm_epoch, asked.round, ballots, Facts(self._ledger)))
+        self._jobs.append(VoteJob(asked.gtm_epoch, asked.round, ballots, self._clock.now, Facts(self._ledger)))
         if len(self._jobs) == 1:
             self._certify(self._jobs[0])
 
@@ -284,6 +286,10 @@ class Voting:
     def _voted(self, job: VoteJob, votes: list[Vote], edges: list[tuple[TxnId, TxnId]]) -> None:
         job.facts.done()
         self._jobs.popleft()
+        for ballot, vote in zip(job.ballots, votes, strict=True):
+            if ballot.trace:
+                facts = {"realm": self._realm, "txid": ballot.txid, "code": vote.code or "YES"}
+                self._effects.append(Trace("vote", ballot.trace, job.began, self._clock.now, facts))
         if job.gtm_epoch == self._gtm_epoch:
             self._certified = job.round
             message = Votes(job.gtm_epoch, self._epoch, job.round, tuple(votes), tuple(edges))
@@ -307,9 +313,8 @@ class Voting:
                 edges.append((ballot.txid, writer))
             else:
                 conditions.append(writer)
-        for reader in pending.readers_disturbed_by(plans):
-            if pending.parts[reader].round == job.round:
-                edges.append((reader, ballot.txid))
+        readers = pending.readers_disturbed_by(plans)
+        edges.extend((reader, ballot.txid) for reader in readers if pending.parts[reader].round == job.round)
         part = PendingPart(
             txid=ballot.txid,
             gtm_epoch=Epoch(job.gtm_epoch),

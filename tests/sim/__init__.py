@@ -1,0 +1,1 @@
+"""Whole clusters of the real machines in one thread, in virtual time, from one seed."""

@@ -1,0 +1,109 @@
+"""The world of the simulator: one seed decides the order of everything that happens.
+
+Whatever can be late is a thunk in a *channel*; a channel keeps its order, and which channel goes next is drawn.
+So messages of one link stay in order, as do the appends of one process to one log, and nothing else does.
+Time is virtual; it moves when nothing else can happen, and now and then besides.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable
+
+from grit.core.ids import LinkId, Millis, Offset
+
+Thunk = Callable[[], None]
+START = Millis(1_700_000_000_000)
+
+
+class World:
+    """Channels, time, and the durable content of logs."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.now = START
+        self.logs: dict[str, list[bytes]] = {}
+        self.journal: list[str] = []
+        self._channels: dict[str, deque[Thunk]] = {}
+        self._ready: list[str] = []
+        self._tickers: list[Thunk] = []
+        self._watchers: dict[str, list[Thunk]] = {}
+        self._links = 0
+
+    def later(self, channel: str, thunk: Thunk) -> None:
+        """Do `thunk` some time after everything that is in `channel` already."""
+        queue = self._channels.setdefault(channel, deque())
+        if not queue:
+            self._ready.append(channel)
+        queue.append(thunk)
+
+    def drop(self, prefix: str) -> None:
+        """Forget everything that is on its way in channels whose name begins with `prefix`."""
+        for name in [name for name in self._ready if name.startswith(prefix)]:
+            self._channels[name].clear()
+            self._ready.remove(name)
+
+    def on_tick(self, thunk: Thunk) -> None:
+        """Do `thunk` whenever time moves."""
+        self._tickers.append(thunk)
+
+    def off_tick(self, thunk: Thunk) -> None:
+        """End `on_tick`."""
+        self._tickers.remove(thunk)
+
+    def on_append(self, log: str, thunk: Thunk) -> None:
+        """Do `thunk` whenever `log` has grown."""
+        self._watchers.setdefault(log, []).append(thunk)
+
+    def off_append(self, log: str, thunk: Thunk) -> None:
+        """End `on_append`."""
+        self._watchers[log].remove(thunk)
+
+    def append(self, log: str, payload: bytes) -> Offset:
+        """Append at once, durably."""
+        records = self.logs.setdefault(log, [])
+        records.append(payload)
+        for watcher in list(self._watchers.get(log, [])):
+            watcher()
+        return Offset(len(records) - 1)
+
+    def new_link(self) -> LinkId:
+        """Return the id of a new link."""
+        self._links += 1
+        return LinkId(self._links)
+
+    def note(self, line: str) -> None:
+        """Keep a line of the journal, which a failing test shows."""
+        self.journal.append(f"{self.now - START:>7} {line}")
+
+    def step(self) -> None:
+        """Let one thing happen."""
+        if not self._ready or self.chance.random() < 0.02:
+            self._pass_time()
+            return
+        at = self.chance.randrange(len(self._ready))
+        name = self._ready[at]
+        queue = self._channels[name]
+        thunk = queue.popleft()
+        if not queue:
+            self._ready[at] = self._ready[-1]
+            self._ready.pop()
+        thunk()
+
+    def run_until(self, is_done: Callable[[], bool], *, steps_max: int = 200_000) -> None:
+        """Let things happen until the condition holds.
+
+        Raises:
+            AssertionError: It did not come to hold: something is stuck; shows the seed and the end of the journal.
+        """
+        for _ in range(steps_max):
+            if is_done():
+                return
+            self.step()
+        tail = "\n".join(self.journal[-60:])
+        raise AssertionError(f"stuck: repeat with `make sim SEED={self.seed}`\n{tail}")
+
+    def _pass_time(self) -> None:
+        self.now = Millis(self.now + self.chance.choice((1, 1, 2, 5, 20)))
+        for ticker in list(self._tickers):
+            ticker()
