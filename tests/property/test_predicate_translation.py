@@ -1,7 +1,7 @@
 """Every store finds what the memory store finds, in its order: one meaning of predicates, order and limit."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,6 +32,7 @@ from grit.core.values import INT_MAX, INT_MIN, Row, Value, encode_record
 from grit.store.memory import MemoryStore
 from grit.store.open import open_reader, open_writer
 from grit.store.port import StoreReader, StoreWriter
+from grit.store.sql.decimals import from_sortable, sortable
 
 THINGS = Collection("things")
 SCALARS = {
@@ -194,11 +195,27 @@ def numbers_near(value: Value) -> st.SearchStrategy[Value]:
 
 
 @bounded
-@given(numbers=st.lists(decimals | floats.map(Decimal) | ints.map(Decimal), min_size=2, max_size=5))
-@example(numbers=[Decimal("-1.5"), Decimal("-1.51"), Decimal("-1")])
-def test_stored_decimals_sort_by_value_and_come_back(numbers: list[Decimal]) -> None:
-    from grit.store.sql.decimals import from_sortable, sortable
+@given(
+    names=st.lists(st.lists(letters, max_size=3).map("".join), min_size=3, max_size=8),
+    wanted=st.lists(letters, max_size=2).map("".join),
+    test=st.sampled_from([Prefix, Contains, lambda field, wanted: In(field, (wanted,))]),
+)
+@example(names=["a%", "ab", "A%", "a_"], wanted="a%", test=Prefix)
+@example(names=["a%", "ab", "A%", "xa%"], wanted="a%", test=Contains)
+@example(names=["\ud7ff", "\ud7ff\U0010ffff", "\ue000"], wanted="\ud7ff", test=Prefix)
+@example(names=["\U0010ffff", "\U0010ffffa", "\U0010fffe"], wanted="\U0010ffff", test=Prefix)
+def test_strings_know_case_and_no_wildcards(
+    pair: Pair, names: list[str], wanted: str, test: Callable[[str, str], Expr]
+) -> None:
+    rows: list[Row] = [{"id": at, "name": name} for at, name in enumerate(names)]
+    found, expected = pair.find_both(rows, FindRows(THINGS, encode_expr(test("name", wanted))))
+    assert found == expected
 
+
+@bounded
+@given(numbers=st.lists(decimals | floats.map(Decimal) | ints.map(Decimal), min_size=2, max_size=5))
+@example(numbers=[Decimal("-1.5"), Decimal("-1.51"), Decimal(-1)])
+def test_stored_decimals_sort_by_value_and_come_back(numbers: list[Decimal]) -> None:
     assert [from_sortable(text) for text in sorted(map(sortable, numbers))] == sorted(numbers)
     assert len({sortable(number) for number in numbers}) == len(set(numbers))
 

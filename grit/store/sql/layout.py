@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from grit.core.catalog import CollectionDef
-from grit.core.ids import Key
+from grit.core.ids import Key, Realm
 from grit.core.queries import OrderBy
 from grit.core.values import Row
 from grit.store.sql.fields import FieldColumn
@@ -60,10 +60,14 @@ class Layout(ABC):
 
 
 class TableAccess:
-    """One collection and its statements, as text: the hot path does not compile."""
+    """One collection and its statements, as text: the hot path does not compile.
 
-    def __init__(self, layout: Layout) -> None:
+    `place` is what messages call it: `orders.stock`.
+    """
+
+    def __init__(self, realm: Realm, layout: Layout) -> None:
         self.layout = layout
+        self.place = f"{realm}.{layout.definition.name}"
         self._gets: dict[int, str] = {}
 
     def get(self, keys: int) -> str:

@@ -4,17 +4,16 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
 import sqlalchemy as sa
 
 from grit.core.errors import StoreRefused
 from grit.core.ids import Collection, Realm
-from grit.core.queries import Cursor, Query, StoreAnswer
+from grit.core.queries import Query, StoreAnswer
 from grit.store.port import StoreUnavailable
 from grit.store.sql.find import Found, answer
 from grit.store.sql.layout import Layout, TableAccess
 from grit.store.sql.position import read_position
-from grit.store.sql.sqlite import is_transient
+from grit.store.sql.sqlite import is_damaged, is_transient
 
 READERS = 3
 """So many reads are under way at once."""
@@ -30,7 +29,7 @@ class SqlReader:
     def __init__(self, realm: Realm, layouts: Iterable[Layout], engine: sa.Engine) -> None:
         """Take over `engine`, which has READERS connections that need not be able to write."""
         self._realm = realm
-        self._tables = {layout.definition.name: TableAccess(layout) for layout in layouts}
+        self._tables = {layout.definition.name: TableAccess(realm, layout) for layout in layouts}
         self._engine = engine
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix=f"read {realm}")
 
@@ -46,18 +45,16 @@ class SqlReader:
     def _read(self, queries: tuple[Query, ...]) -> StoreAnswer:
         try:
             with self._engine.connect() as connection:
-                before = self._position(connection)
+                before = read_position(connection)
                 rows = tuple(self._rows(connection, query) for query in queries)
-                return StoreAnswer(before, rows, self._position(connection))
+                return StoreAnswer(before, rows, read_position(connection))
         except sa.exc.DBAPIError as error:
-            raise StoreUnavailable(f"realm {self._realm}: the database cannot be read: {error.orig}") from error
-
-    def _position(self, connection: sa.Connection) -> Cursor | None:
-        try:
-            return read_position(connection)
-        except sa.exc.DBAPIError as error:
+            if is_damaged(error):
+                raise StoreRefused(
+                    f"realm {self._realm}: the file is damaged or another's ({error.orig}): rebuild it"
+                ) from error
             raise StoreUnavailable(
-                f"realm {self._realm}: the position cannot be read ({error.orig}): has its player been started?"
+                f"realm {self._realm}: the database cannot be read ({error.orig}): has its player been started?"
             ) from error
 
     def _rows(self, connection: sa.Connection, query: Query) -> Found:
@@ -70,11 +67,9 @@ class SqlReader:
             if is_transient(error):
                 raise
             raise StoreRefused(
-                f"{self._realm}.{query.collection}: the database is not as the catalogue says: {error.orig}: "
+                f"{access.place}: the database is not as the catalogue says: {error.orig}: "
                 "restart the player after a change of the catalogue, or repair the table"
             ) from error
-        except (ValueError, TypeError, msgspec.DecodeError) as error:
-            raise StoreRefused(f"{self._realm}.{query.collection} holds what no player wrote: {error}") from error
 
 
 def unknown_collection(realm: Realm, collection: Collection) -> StoreRefused:

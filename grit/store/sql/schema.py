@@ -4,26 +4,28 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from grit.store.sql.layout import INDEX_PREFIX, Layout, TableAccess
+from grit.store.sql.layout import INDEX_PREFIX, TableAccess
 from grit.store.sql.position import POSITION
 
 CHUNK = 1_000
 """Records that get their new columns filled at once."""
 
 
-def make_missing(connection: sa.Connection, layouts: Iterable[Layout]) -> None:
+def make_missing(connection: sa.Connection, tables: Iterable[TableAccess]) -> None:
     """Bring the tables up to the catalogue; what the catalogue no longer has, stays, but for our indexes."""
     POSITION.create(connection, checkfirst=True)
-    for layout in layouts:
+    for access in tables:
+        layout = access.layout
         inspector = sa.inspect(connection)
         if inspector.has_table(layout.table.name):
-            _add_columns(connection, inspector, layout)
+            _add_columns(connection, inspector, access)
             _match_indexes(connection, inspector, layout.table)
         else:
             layout.table.create(connection)
 
 
-def _add_columns(connection: sa.Connection, inspector: sa.Inspector, layout: Layout) -> None:
+def _add_columns(connection: sa.Connection, inspector: sa.Inspector, access: TableAccess) -> None:
+    layout = access.layout
     there = {column["name"] for column in inspector.get_columns(layout.table.name)}
     missing = [column for column in layout.table.columns if column.name not in there]
     name = connection.dialect.identifier_preparer.format_table(layout.table)
@@ -31,15 +33,17 @@ def _add_columns(connection: sa.Connection, inspector: sa.Inspector, layout: Lay
         text = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {text}")
     if missing and layout.is_open:
-        _fill_columns(connection, layout)
+        _fill_columns(connection, access)
 
 
-def _fill_columns(connection: sa.Connection, layout: Layout) -> None:
-    upsert = TableAccess(layout).upsert
+def _fill_columns(connection: sa.Connection, access: TableAccess) -> None:
+    layout = access.layout
     with connection.execute(sa.select(*layout.selected)) as stored:
         records = [layout.record(row) for row in stored]
     for at in range(0, len(records), CHUNK):
-        connection.exec_driver_sql(upsert, [layout.parameters(key, row) for key, row in records[at : at + CHUNK]])
+        connection.exec_driver_sql(
+            access.upsert, [layout.parameters(key, row) for key, row in records[at : at + CHUNK]]
+        )
 
 
 def _match_indexes(connection: sa.Connection, inspector: sa.Inspector, table: sa.Table) -> None:

@@ -72,8 +72,16 @@ def writing_engine(
 
 def is_transient(error: sa.exc.DBAPIError) -> bool:
     """Tell whether the same may succeed later: locked, full, not there yet."""
-    code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    return code & 0xFF in _TRANSIENT
+    return _code(error) in _TRANSIENT
+
+
+def is_damaged(error: sa.exc.DBAPIError) -> bool:
+    """Tell whether the file is no database, or not whole."""
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(error: sa.exc.DBAPIError) -> int:
+    return int(getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
 def _engine(connect: "partial[sqlite3.Connection]", connections: int) -> sa.Engine:

@@ -12,7 +12,7 @@ from grit.core.errors import StoreRefused
 from grit.core.ids import Realm
 from grit.core.queries import Cursor, RowWrite
 from grit.store.port import ApplyUnknown, StoreUnavailable
-from grit.store.sql.batch import Step, place, plan
+from grit.store.sql.batch import Step, plan
 from grit.store.sql.layout import Layout, TableAccess
 from grit.store.sql.position import advance_position, read_position
 from grit.store.sql.reader import unknown_collection
@@ -28,7 +28,7 @@ class SqlWriter:
     def __init__(self, realm: Realm, layouts: Iterable[Layout], engine: sa.Engine) -> None:
         """Take over `engine`, whose transactions begin with the write lock (see `sqlite.writing_engine`)."""
         self._realm = realm
-        self._tables = {layout.definition.name: TableAccess(layout) for layout in layouts}
+        self._tables = {layout.definition.name: TableAccess(realm, layout) for layout in layouts}
         self._engine = engine
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"apply {realm}")
 
@@ -60,7 +60,7 @@ class SqlWriter:
     def _prepare(self) -> None:
         with self._connected() as connection, self._committed(connection):
             try:
-                make_missing(connection, [access.layout for access in self._tables.values()])
+                make_missing(connection, self._tables.values())
             except ValueError as error:
                 raise StoreRefused(f"realm {self._realm}: a record does not fit the catalogue: {error}") from error
 
@@ -72,7 +72,7 @@ class SqlWriter:
         for write in writes:
             if write.collection not in self._tables:
                 raise unknown_collection(self._realm, write.collection)
-        steps = plan(self._realm, writes, self._tables)
+        steps = plan(writes, self._tables)
         with self._connected() as connection, self._committed(connection) as transaction:
             if not advance_position(connection, expected, reached):
                 transaction.rollback()
@@ -95,8 +95,8 @@ class SqlWriter:
             try:
                 connection.exec_driver_sql(step.text, parameters)
             except sa.exc.DBAPIError as culprit:
-                return StoreRefused(f"{place(self._realm, step.collection, key)}: {culprit.orig}")
-        return StoreRefused(f"{self._realm}.{step.collection}: {error.orig}")
+                return StoreRefused(f"{step.place(key)}: {culprit.orig}")
+        return StoreRefused(f"{step.access.place}: {error.orig}")
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
