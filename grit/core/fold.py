@@ -106,7 +106,9 @@ class _Leadership:
     def _at(self, offset: Offset, record: object) -> None:
         assert offset == self.offset, f"log {self.log}: folded offset {offset}, expected {self.offset}"
         if offset == 0 and not isinstance(record, Genesis):
-            raise LogError(f"log {self.log}: its first record is no GENESIS: it is not a log of GRIT, or its start is cut")
+            raise LogError(
+                f"log {self.log}: its first record is no GENESIS: it is not a log of GRIT, or its start is cut"
+            )
 
 
 class GtlFold(_Leadership):

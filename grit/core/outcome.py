@@ -78,7 +78,13 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 def aborted(
-    txid: TxnId, code: Code, message: str = "", *, age: int = 0, conflict: Conflict | None = None, retry_after_ms: int = 0
+    txid: TxnId,
+    code: Code,
+    message: str = "",
+    *,
+    age: int = 0,
+    conflict: Conflict | None = None,
+    retry_after_ms: int = 0,
 ) -> Outcome:
     """Return the outcome of a transaction that did not commit; the message defaults to the conflict's."""
     text = message or (conflict.sentence() if conflict else "")
