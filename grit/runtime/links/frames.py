@@ -117,7 +117,8 @@ def read_hello(kind: int, body: bytes, version: int) -> Peer:
 
 def read_reason(body: bytes) -> str:
     """Return the text of a CLOSE as one short line, whatever the bytes."""
-    return " ".join(body.decode(errors="replace").split())[:REASON_CHARS_MAX] or "no reason given"
+    text = "".join(char if char.isprintable() else " " for char in body[:4096].decode(errors="replace"))
+    return " ".join(text.split())[:REASON_CHARS_MAX] or "no reason given"
 
 
 class FrameReader:

@@ -1,0 +1,29 @@
+"""Pauses between attempts."""
+
+import random
+
+from grit.runtime.links.redial import Backoff
+
+
+def pauses(seed: int, count: int) -> list[float]:
+    backoff = Backoff(20, 1000, random.Random(seed))
+    return [backoff.next_ms() for _ in range(count)]
+
+
+def test_pauses_double_up_to_the_longest_with_their_upper_half_at_random() -> None:
+    for seed in range(50):
+        for number, pause in enumerate(pauses(seed, 10)):
+            full = min(20 * 2**number, 1000)
+            assert full / 2 <= pause <= full
+
+
+def test_two_processes_do_not_dial_in_step() -> None:
+    assert pauses(1, 5) != pauses(2, 5)
+
+
+def test_a_success_begins_again_with_the_shortest_pause() -> None:
+    backoff = Backoff(20, 1000, random.Random(1))
+    for _ in range(6):
+        backoff.next_ms()
+    backoff.reset()
+    assert backoff.next_ms() <= 20
