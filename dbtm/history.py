@@ -6,7 +6,7 @@ who read below it gets `TOO_OLD` (I9).
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -43,7 +43,7 @@ class _Lane:
     __slots__ = ("by_key", "in_order")
 
     def __init__(self) -> None:
-        self.by_key: dict[Key, deque[Change]] = {}
+        self.by_key: dict[Key, list[Change]] = {}
         self.in_order: deque[Change] = deque()
 
 
@@ -67,7 +67,7 @@ class History:
                 lane = self._lanes[change.collection] = _Lane()
             written = lane.by_key.get(change.key)
             if written is None:
-                lane.by_key[change.key] = deque((change,))
+                lane.by_key[change.key] = [change]
             else:
                 written.append(change)
             lane.in_order.append(change)
@@ -89,13 +89,13 @@ class History:
     def _drop(self, change: Change, *, oldest: bool) -> None:
         lane = self._lanes[change.collection]
         written = lane.by_key[change.key]
-        dropped = (written.popleft(), lane.in_order.popleft()) if oldest else (written.pop(), lane.in_order.pop())
+        dropped = (written.pop(0), lane.in_order.popleft()) if oldest else (written.pop(), lane.in_order.pop())
         assert dropped[0] is change
         assert dropped[1] is change
         if not written:
             del lane.by_key[change.key]
 
-    def changes_of(self, collection: Collection, key: Key) -> deque[Change] | tuple[()]:
+    def changes_of(self, collection: Collection, key: Key) -> Sequence[Change]:
         """Return the remembered changes of a record, oldest first."""
         lane = self._lanes.get(collection)
         return () if lane is None else lane.by_key.get(key, ())
@@ -118,27 +118,30 @@ class History:
         """
         if self.newest <= since:
             return None
+        lanes = self._lanes
         for read in reads:
-            change = self._newest_against(read, since, upto)
-            if change is not None:
-                return read, change
-        return None
-
-    def _newest_against(self, read: Read, since: Lsn, upto: Lsn | None) -> Change | None:
-        lane = self._lanes.get(read.collection)
-        if lane is None:
-            return None
-        changes = lane.by_key.get(read.key, ()) if isinstance(read, KeyRead) else lane.in_order
-        for change in reversed(changes):
-            if change.lsn <= since:
-                return None
-            if (upto is None or change.lsn <= upto) and disturbs(change, read):
-                return change
+            lane = lanes.get(read.collection)
+            if lane is None:
+                continue
+            changes = lane.by_key.get(read.key) if isinstance(read, KeyRead) else lane.in_order
+            if changes and changes[-1].lsn > since:
+                change = _newest_that_disturbs(changes, read, since, upto)
+                if change is not None:
+                    return read, change
         return None
 
     def size(self) -> int:
         """Return the number of changes remembered."""
         return len(self._in_order)
+
+
+def _newest_that_disturbs(changes: Sequence[Change], read: Read, since: Lsn, upto: Lsn | None) -> Change | None:
+    for change in reversed(changes):
+        if change.lsn <= since:
+            return None
+        if (upto is None or change.lsn <= upto) and disturbs(change, read):
+            return change
+    return None
 
 
 def disturbs(change: Change, read: Read) -> bool:
