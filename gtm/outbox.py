@@ -94,8 +94,7 @@ class Outbox:
 
     def is_in_flight(self, record: Commits) -> bool:
         """Tell whether `record`, which was just folded, is the one that was in flight."""
-        mine = self._in_flight
-        return mine is not None and (record.epoch, record.first_csn) == (mine.epoch, mine.first_csn)
+        return record == self._in_flight
 
     def land(self) -> list[Transaction]:
         """The record in flight is decided: folded, or certainly not appended. Return its transactions, in order."""

@@ -137,9 +137,9 @@ class Realms:
         return now < self.grace_until and not peer.is_usable(self._fold)
 
     def tell(self, realm: Realm, decision: Decision) -> None:
-        """Put an outcome into the next push; who has no link will read the GTL."""
+        """Put an outcome into the next push; who has no link will be told after its hello, or read the GTL."""
         peer = self._by_realm.get(realm)
-        if peer is not None and peer.hello is not None:
+        if peer is not None and peer.is_resumed:
             peer.decisions.append(decision)
 
     def pushes(self, now: Millis, epoch: Epoch, quiet_push_ms: int) -> list[Send]:
@@ -147,5 +147,5 @@ class Realms:
         return [
             peer.take_push(now, epoch, self._fold)
             for peer in self
-            if peer.hello is not None and peer.is_due(now, self._fold, quiet_push_ms)
+            if peer.is_resumed and peer.is_due(now, self._fold, quiet_push_ms)
         ]
