@@ -27,7 +27,7 @@ class StoreReader(Protocol):
         Several reads may be under way at once. With no queries it tells the position.
 
         Raises:
-            StoreUnavailable: Transient.
+            StoreUnavailable: Transient, or no player has prepared the database yet.
             StoreRefused: The schema is not as the catalogue says (names the collection and field).
         """
         ...
@@ -41,11 +41,22 @@ class StoreWriter(Protocol):
     """Writes of a log player."""
 
     async def prepare(self) -> None:
-        """Make `grit_position` and, for embedded engines, the tables of the catalogue, where missing."""
+        """Make `grit_position` and, for embedded engines, what the catalogue has and the database has not.
+
+        Raises:
+            StoreUnavailable: Transient.
+            ApplyUnknown: Do it again: what is there already stays.
+            StoreRefused: What is there cannot become what the catalogue says.
+        """
         ...
 
     async def cursor(self) -> Cursor | None:
-        """Return the stored cursor; None before the first batch."""
+        """Return the stored cursor; None before the first batch.
+
+        Raises:
+            StoreUnavailable: Transient.
+            StoreRefused: There is no cursor to be had: somebody else changed the database.
+        """
         ...
 
     async def apply(self, expected: Cursor | None, writes: Sequence[RowWrite], reached: Cursor) -> bool:

@@ -5,9 +5,11 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from grit.core.catalog import FieldKind, FieldType, RealmDef
 from grit.core.errors import StoreRefused
@@ -17,7 +19,7 @@ from grit.core.queries import Cursor, FindRows
 from grit.store import open as stores
 from grit.store.port import ApplyUnknown, StoreReader, StoreUnavailable, StoreWriter
 from grit.store.sql.layout import Layout
-from grit.store.sql.sqlite import writing_engine
+from grit.store.sql.sqlite import reading_engine, writing_engine
 from grit.store.sql.writer import SqlWriter
 from tests.contract.store_contract import (
     BOX,
@@ -101,10 +103,10 @@ class FileStoreContract(StoreContract):
 
     async def test_a_reader_cannot_write(self, database: Database, tmp_path: Path) -> None:
         await database.writer()
-        reader = stores.open_reader(self.realm(tmp_path), {})
-        with reader._engine.connect() as connection, pytest.raises(Exception, match="readonly"):  # type: ignore[attr-defined]
+        engine = reading_engine(tmp_path / "store.db", connections=1)
+        with engine.connect() as connection, pytest.raises(sa.exc.OperationalError, match="readonly"):
             connection.exec_driver_sql("DELETE FROM grit_position")
-        await reader.close()
+        engine.dispose()
 
     @pytest.mark.parametrize("broken", [LostAnswer, LostCommit])
     async def test_after_an_unknown_commit_the_cursor_tells(
@@ -180,8 +182,8 @@ class FileStoreContract(StoreContract):
         self, database: Database, tmp_path: Path
     ) -> None:
         class Full(sqlite3.Connection):
-            def __init__(self, *args: object, **options: object) -> None:
-                super().__init__(*args, **options)  # type: ignore[arg-type]
+            def __init__(self, *args: Any, **options: Any) -> None:
+                super().__init__(*args, **options)
                 self.execute("PRAGMA max_page_count = 40")
 
         await database.writer()

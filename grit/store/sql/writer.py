@@ -33,12 +33,7 @@ class SqlWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"apply {realm}")
 
     async def prepare(self) -> None:
-        """See `StoreWriter.prepare`.
-
-        Raises:
-            StoreUnavailable: Transient.
-            StoreRefused: What is there cannot become what the catalogue says.
-        """
+        """See `StoreWriter.prepare`."""
         await self._run(self._prepare)
 
     async def cursor(self) -> Cursor | None:
