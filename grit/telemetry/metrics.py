@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from grit.core.errors import ConfigError
@@ -27,15 +27,17 @@ class Sample(msgspec.Struct, frozen=True):
         name: `grit_<noun>_<unit>`; of a counter without `_total`, which is added.
         value: Since the start of the process for a counter.
         labels: The same names for every sample of one name; values from a bounded set: never a key or a txid.
-        kind: A counter never falls; a gauge may.
+        kind: A counter never falls; a gauge may; a histogram has buckets, and its value is the sum of what it saw.
         text: What it counts, one line.
+        buckets: Of a histogram: (upper bound as text, how many were at most that), rising, the last one `+Inf`.
     """
 
     name: str
     value: float
     labels: Mapping[str, str] = _NO_LABELS
-    kind: Literal["counter", "gauge"] = "counter"
+    kind: Literal["counter", "gauge", "histogram"] = "counter"
     text: str = ""
+    buckets: tuple[tuple[str, int], ...] = ()
 
 
 class Metrics(Collector):
@@ -75,13 +77,23 @@ class Metrics(Collector):
 
 def _family(samples: list[Sample]) -> Metric:
     first = samples[0]
-    labels = sorted(first.labels)
+    text, labels = first.text or first.name, sorted(first.labels)
+    rows = [(_values(sample, labels), sample) for sample in samples]
+    if first.kind == "histogram":
+        histogram = HistogramMetricFamily(first.name, text, labels=labels)
+        for values, sample in rows:
+            histogram.add_metric(values, sample.buckets, sample.value)
+        return histogram
     make = CounterMetricFamily if first.kind == "counter" else GaugeMetricFamily
-    family = make(first.name, first.text or first.name, labels=labels)
-    for sample in samples:
-        assert sorted(sample.labels) == labels, f"{sample.name}: samples of one name have the same labels"
-        family.add_metric([sample.labels[label] for label in labels], sample.value)
+    family = make(first.name, text, labels=labels)
+    for values, sample in rows:
+        family.add_metric(values, sample.value)
     return family
+
+
+def _values(sample: Sample, labels: list[str]) -> list[str]:
+    assert sorted(sample.labels) == labels, f"{sample.name}: samples of one name have the same labels"
+    return [sample.labels[label] for label in labels]
 
 
 class MetricsServer:

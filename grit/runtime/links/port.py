@@ -103,7 +103,7 @@ class Dialer(Protocol[Message_contra]):
 
     @property
     def failure(self) -> str:
-        """Return why the last attempt or link ended, one line; empty when there was none."""
+        """Return why there is no link now, one line; empty while there is one, and before the first attempt ended."""
         ...
 
     async def close(self) -> None:

@@ -31,9 +31,13 @@ class Backoff:
         self._next_ms = min(2 * self._next_ms, self._max_ms)
         return pause
 
-    def reset(self) -> None:
-        """Begin again with the shortest pause: an attempt succeeded."""
-        self._next_ms = self._min_ms
+    def note_life(self, lived_ms: float) -> None:
+        """Begin again with the shortest pause if a link lived longer than the longest one.
+
+        A peer that takes every link and drops it at once must not be dialled at full speed.
+        """
+        if lived_ms >= self._max_ms:
+            self._next_ms = self._min_ms
 
 
 class Attempt(Link[Message_contra], Protocol[Message_contra]):
@@ -72,6 +76,8 @@ class Redialer(Generic[Message]):
         self._link: Link[Message] | None = None
         self._attempt: Attempt[Message] | None = None
         self._failure = ""
+        self._clock = asyncio.get_running_loop().time
+        self._opened_at = 0.0
         self._task = spawn(self._dial_for_ever(), name=f"dial {address}")
 
     @property
@@ -86,8 +92,8 @@ class Redialer(Generic[Message]):
 
     @property
     def failure(self) -> str:
-        """Return why the last attempt or link ended."""
-        return self._failure
+        """Return why there is no link now; empty while there is one, and before the first attempt has ended."""
+        return "" if self._link is not None else self._failure
 
     async def close(self) -> None:
         """End the link and dial no more."""
@@ -114,10 +120,10 @@ class Redialer(Generic[Message]):
 
     def _opened(self, link: Link[Message]) -> None:
         self._link = link
-        self._failure = ""
-        self._backoff.reset()
+        self._opened_at = self._clock()
         self._user.on_open(link)
 
     def _closed(self, link: Link[Message], reason: str) -> None:
         self._link = None
+        self._backoff.note_life(1000 * (self._clock() - self._opened_at))
         self._user.on_closed(link, reason)

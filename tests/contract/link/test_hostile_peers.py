@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from grit.runtime.links.codec import FrameCodec
 from grit.runtime.links.frames import FrameKind, FrameReader, LinkLimits, pack_frame, pack_hello, read_reason
 from grit.runtime.links.port import VERSION, Dialer, Link, LinkCallbacks, LinkServer, Peer
-from grit.runtime.links.sockets import FrameCodec, SocketLinks
+from grit.runtime.links.socket_link import SocketLink
+from grit.runtime.links.sockets import SocketLinks
 
 LIMIT_S = 10
 LIMITS = LinkLimits(
@@ -217,6 +219,20 @@ async def test_a_peer_that_vanishes_in_a_frame_loses_its_link(scene: Scene) -> N
     await scene.serving.until(lambda: "mallory" in scene.serving.reasons)
     assert scene.serving.reasons["mallory"].startswith("connection lost")
     assert scene.serving.heard == []
+
+
+async def test_what_a_peer_sends_after_the_end_is_not_kept(scene: Scene) -> None:
+    peer = await scene.raw(HELLO)
+    await scene.serving.until(lambda: "mallory" in scene.serving.open)
+    link = scene.serving.open["mallory"]
+    assert isinstance(link, SocketLink)
+    link.close("enough")
+    peer.writer.write(b"\x00\x01\x00\x00\x02" * 10_000)
+    with suppress(ConnectionError):
+        await peer.reason()
+    await asyncio.wait([link.ended], timeout=LIMIT_S)
+    assert link.ended.result() == "enough"
+    assert len(link._reader._buffer) == 0
 
 
 async def test_a_reason_from_outside_is_one_short_line(scene: Scene) -> None:

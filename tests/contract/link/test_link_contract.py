@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from grit.core.errors import ConfigError
+from grit.runtime.links.codec import FrameCodec
 from grit.runtime.links.inproc import InProcessLinks
 from grit.runtime.links.port import CONGESTED_MESSAGES, Dialer, Link, LinkCallbacks, Links, LinkServer, Peer
-from grit.runtime.links.sockets import FrameCodec, SocketLinks
+from grit.runtime.links.sockets import SocketLinks
 
 LIMIT_S = 10
 

@@ -21,9 +21,17 @@ def test_two_processes_do_not_dial_in_step() -> None:
     assert pauses(1, 5) != pauses(2, 5)
 
 
-def test_a_success_begins_again_with_the_shortest_pause() -> None:
+def test_after_a_link_that_lived_pauses_begin_again_with_the_shortest() -> None:
     backoff = Backoff(20, 1000, random.Random(1))
     for _ in range(6):
         backoff.next_ms()
-    backoff.reset()
+    backoff.note_life(1000)
     assert backoff.next_ms() <= 20
+
+
+def test_a_link_that_is_dropped_at_once_does_not_shorten_the_pauses() -> None:
+    backoff = Backoff(20, 1000, random.Random(1))
+    for _ in range(6):
+        backoff.next_ms()
+        backoff.note_life(999)
+    assert backoff.next_ms() >= 500

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grit.runtime.links.codec import FrameCodec
 from grit.runtime.links.frames import (
     FrameError,
     FrameKind,
@@ -20,7 +21,6 @@ from grit.runtime.links.frames import (
     read_reason,
 )
 from grit.runtime.links.port import Peer
-from grit.runtime.links.sockets import FrameCodec
 
 
 class Note(msgspec.Struct, frozen=True, tag="note", array_like=True):

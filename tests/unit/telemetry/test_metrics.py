@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from grit.core.errors import ConfigError
+from grit.telemetry.histogram import Histogram
 from grit.telemetry.metrics import Metrics, MetricsServer, Sample
 
 
@@ -66,6 +67,22 @@ def test_families_come_in_the_order_of_their_names() -> None:
     metrics = Metrics()
     metrics.add_source(lambda: [Sample("b", 1, kind="gauge"), Sample("a", 1, kind="gauge")])
     assert [line for line in lines(metrics) if not line.startswith("#")] == ["a 1.0", "b 1.0"]
+
+
+def test_a_histogram_counts_what_is_at_most_each_bound() -> None:
+    histogram = Histogram([1, 10])
+    for value in (0.5, 1, 1.5, 10, 11):
+        histogram.observe(value)
+    metrics = Metrics()
+    metrics.add_source(lambda: [histogram.sample("grit_commit_ms", {"realm": "orders"})])
+    assert lines(metrics)[1:] == [
+        "# TYPE grit_commit_ms histogram",
+        'grit_commit_ms_bucket{le="1.0",realm="orders"} 2.0',
+        'grit_commit_ms_bucket{le="10.0",realm="orders"} 4.0',
+        'grit_commit_ms_bucket{le="+Inf",realm="orders"} 5.0',
+        'grit_commit_ms_count{realm="orders"} 5.0',
+        'grit_commit_ms_sum{realm="orders"} 24.0',
+    ]
 
 
 def test_different_labels_under_one_name_are_our_bug() -> None:
