@@ -49,7 +49,7 @@ demo: setup ## Run the marketplace: services, 2,000 checkouts, a killed player, 
 
 test: setup ## Run all tests that need no server (under 3 minutes)
 	$(call say,test: all that needs no server)
-	@$(PYTEST) -n 2 --ignore=tests/integration --ignore=tests/stack $(ARGS)
+	@$(PYTEST) -n 2 --dist loadgroup --ignore=tests/integration --ignore=tests/stack $(ARGS)
 
 check: setup format-check lint types import-rules proto-check test ## All that CI demands: format, lint, types, imports, generated code, tests
 
