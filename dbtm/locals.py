@@ -192,11 +192,11 @@ class LocalCommits:
         if refusal is None and self._is_blocked(examined):
             self._park(job)
             return
+        refusal = refusal or self._certifier.find_broken(examined, job.facts.newest, job.facts.rows_of)
         refusal = refusal or self._certifier.find_unbounded(examined, self._ledger.newest)
         if refusal is not None and refusal.code == Code.CONTENTION:
             self._park(job)
             return
-        refusal = refusal or self._certifier.find_broken(examined, job.facts.newest, job.facts.rows_of)
         if refusal is not None:
             outcome = aborted(job.txid, refusal.code, refusal.message, conflict=refusal.conflict)
             self._finish(job, outcome, after=self._ledger.newest if refusal.code in DATA_CODES else Lsn(0))

@@ -344,8 +344,8 @@ class Voting:
             check_age(txid, self._clock.now)
             or self._certifier.find_stale(examined.part)
             or self._certifier.find_unsettled(examined, self._ledger.tail)
-            or self._certifier.find_unbounded(examined, self._ledger.tail)
             or self._certifier.find_broken(examined, job.facts.newest, job.facts.rows_of)
+            or self._certifier.find_unbounded(examined, self._ledger.tail)
         )
 
     def waits_since(self) -> int | None:

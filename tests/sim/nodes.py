@@ -125,6 +125,10 @@ class Node:
         self.world.drop(f"{self.name}>{link}")
         self.world.later(f"{self.name}.down.{link}", lambda: self.post(LinkClosed(link)))
 
+    def link_to(self, peer: "Node") -> LinkId | None:
+        """Return the link to a process; None: there is none."""
+        return next((link for link, one in self._peers.items() if one is peer), None)
+
     def is_linked(self, link: LinkId) -> bool:
         """Tell whether a link is up."""
         return link in self._peers

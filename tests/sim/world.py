@@ -29,6 +29,7 @@ class World:
         self._tickers: list[Thunk] = []
         self._watchers: dict[str, list[Thunk]] = {}
         self._links = 0
+        self._moments = 0
 
     def later(self, channel: str, thunk: Thunk) -> None:
         """Do `thunk` some time after everything that is in `channel` already."""
@@ -71,6 +72,11 @@ class World:
         """Return the id of a new link."""
         self._links += 1
         return LinkId(self._links)
+
+    def moment(self) -> int:
+        """Return the number of things that have happened: what ended at a lower one came before in real time."""
+        self._moments += 1
+        return self._moments
 
     def note(self, line: str) -> None:
         """Keep a line of the journal, which a failing test shows."""

@@ -1,0 +1,117 @@
+"""A whole cluster: a GTM, a DBTM and a player per realm, clients; and what must hold when it has come to rest."""
+
+import random
+
+from grit.core.ids import Realm
+from grit.core.predicate import EVERYTHING
+from grit.core.queries import FindRows
+from grit.store.memory import MemoryStore
+from tests.sim.client import ClientNode
+from tests.sim.nodes import DbtmNode, GtmNode, PlayerNode
+from tests.sim.oracle import Attempt, State, explain
+from tests.sim.programs import CATALOGUE, Programs
+from tests.sim.world import World
+
+
+class Cluster:
+    """Builds the processes and links them; each can be killed and started again."""
+
+    def __init__(self, seed: int, *, clients: int, transactions: int) -> None:
+        self.world = World(seed)
+        self.stores = {realm: MemoryStore(definition) for realm, definition in CATALOGUE.items()}
+        self._starts = 0
+        self.gtm = self._start_gtm()
+        self.dbtms = {realm: self._start_dbtm(realm) for realm in CATALOGUE}
+        self.players = {realm: self._start_player(realm) for realm in CATALOGUE}
+        programs = Programs(self.world.chance)
+        scripts = [[programs.transaction() for _ in range(transactions)] for _ in range(clients)]
+        self.setup = ClientNode(self.world, "setup", [[programs.setup()]])
+        self.clients = [ClientNode(self.world, f"client{i}", script) for i, script in enumerate(scripts)]
+        for realm in CATALOGUE:
+            self._link_gtm(realm)
+        self._reach(self.setup)
+
+    def run(self) -> None:
+        """Load, let every client do its programs, come to rest, and check everything."""
+        self.world.run_until(lambda: self.setup.is_done)
+        for client in self.clients:
+            self._reach(client)
+        self.world.run_until(lambda: all(client.is_done for client in self.clients))
+        self.settle()
+        self.check()
+
+    def settle(self) -> None:
+        """Wait until every database holds what its log holds, and nothing is undecided."""
+        self.world.run_until(self._is_at_rest)
+
+    def check(self) -> None:
+        """Ask the oracle."""
+        attempts: list[Attempt] = [one for client in (self.setup, *self.clients) for one in client.attempts]
+        order = explain(attempts, CATALOGUE, self._final())
+        if order is None:
+            lines = "\n".join(self.world.journal)
+            raise AssertionError(
+                f"no serial order explains this: repeat with `make sim SEED={self.world.seed}`\n{lines}"
+            )
+
+    def restart(self, chance: random.Random) -> None:
+        """Kill one process and start it again, from what is durable."""
+        kind = chance.choice(("gtm", "dbtm", "player"))
+        realm = chance.choice(sorted(CATALOGUE))
+        if kind == "gtm":
+            self.gtm.kill()
+            self.gtm = self._start_gtm()
+            for each in CATALOGUE:
+                self._link_gtm(each)
+        elif kind == "dbtm":
+            self.dbtms[realm].kill()
+            self.dbtms[realm] = self._start_dbtm(realm)
+            self._link_gtm(realm)
+        else:
+            self.players[realm].kill()
+            self.players[realm] = self._start_player(realm)
+        for client in (self.setup, *self.clients):
+            if client.is_reached:
+                self._reach(client)
+
+    def _is_at_rest(self) -> bool:
+        for realm, dbtm in self.dbtms.items():
+            facts = dbtm.machine.describe()
+            player = self.players[realm].machine
+            if facts["pending"] or facts["in_flight"] or player.applied_lsn != facts["lsn"]:
+                return False
+        return True
+
+    def _final(self) -> State:
+        state: State = {}
+        for realm, store in self.stores.items():
+            for name in CATALOGUE[realm].collections:
+                (rows,) = store.read_now([FindRows(name, EVERYTHING)]).rows
+                if rows:
+                    state[realm, name] = dict(rows)
+        return state
+
+    def _name(self, role: str) -> str:
+        self._starts += 1
+        return f"{role}#{self._starts}"
+
+    def _start_gtm(self) -> GtmNode:
+        return GtmNode(self.world, self._name("gtm"))
+
+    def _start_dbtm(self, realm: Realm) -> DbtmNode:
+        return DbtmNode(self.world, self._name(f"dbtm.{realm}"), CATALOGUE[realm], self.stores[realm])
+
+    def _start_player(self, realm: Realm) -> PlayerNode:
+        return PlayerNode(self.world, self._name(f"player.{realm}"), CATALOGUE[realm], self.stores[realm])
+
+    def _link_gtm(self, realm: Realm) -> None:
+        self.gtm.connect(self.dbtms[realm], ("gtm", self.gtm.name), ("dbtm", realm))
+
+    def _reach(self, client: ClientNode) -> None:
+        """Link a client to whom it is not linked yet."""
+        gtm = client.link_to(self.gtm) or client.connect(self.gtm, ("sidecar", client.name), ("gtm", "gtm"))
+        realms = {
+            realm: client.link_to(dbtm) or client.connect(dbtm, ("sidecar", client.name), ("dbtm", realm))
+            for realm, dbtm in self.dbtms.items()
+        }
+        client.reach(gtm, realms)

@@ -1,0 +1,7 @@
+"""Random transactions of a few clients over three realms: an exact oracle must find a serial order."""
+
+from tests.sim.cluster import Cluster
+
+
+def test_every_answer_is_explained_by_a_serial_order_that_agrees_with_real_time(sim_seed: int) -> None:
+    Cluster(sim_seed, clients=2 + sim_seed % 3, transactions=3).run()
