@@ -1,0 +1,1 @@
+"""The home of transactions: a pure session each, and the gRPC service around them."""

@@ -1,0 +1,189 @@
+"""Questions under way: one id each, asked again when they were refused, settled once.
+
+Reads and extensions have no effect: lost or declined, they are asked again. A commit is sent once; from the moment that
+it may have been heard only `StatusAsked` follows, which gives the outcome or refuses the transaction for ever
+(protocol.md, section 5).
+"""
+
+from collections.abc import Callable, Iterator
+
+from grit.core.errors import Code, GritError
+from grit.core.ids import Millis, Realm, TxnId
+from grit.core.messages import (
+    CommitAsked,
+    Declined,
+    ExtendAnswered,
+    ExtendAsked,
+    OutcomeAnswered,
+    ReadAnswered,
+    ReadAsked,
+    StatusAsked,
+    SubmitAsked,
+)
+from grit.core.outcome import Outcome, State
+from grit.sidecar.events import AskGtm, AskRealm, Effect, ToAnswer
+
+PAUSE_MS = 50
+"""Before a question is asked again, when the refusal does not say."""
+READ_ATTEMPTS_MAX = 60
+COMMIT_ATTEMPTS_MAX = 20
+OUTCOME_WAIT_MS = 20_000
+"""A commit whose outcome cannot be learnt for so long is answered UNKNOWN; `Status` may still tell."""
+
+RealmAnswer = ReadAnswered | ExtendAnswered
+MakeQuestion = Callable[[int], ReadAsked | ExtendAsked]
+
+
+class Question:
+    """A read or an extension: repeated until it is answered."""
+
+    def __init__(
+        self,
+        realm: Realm,
+        make: MakeQuestion,
+        answered: Callable[[RealmAnswer], None],
+        given_up: Callable[[GritError], None],
+    ) -> None:
+        self._realm = realm
+        self._make = make
+        self._answered = answered
+        self._given_up = given_up
+        self._attempts = 0
+
+    def ask(self, number: int) -> Effect:
+        """Return the effect that asks."""
+        self._attempts += 1
+        return AskRealm(self._realm, self._make(number))
+
+    def take(self, now: Millis, message: ToAnswer) -> int | None:
+        """Take an answer; return the pause before the next attempt, None when it is settled."""
+        if isinstance(message, Declined):
+            if self._attempts < READ_ATTEMPTS_MAX:
+                return message.retry_after_ms or PAUSE_MS
+            self._given_up(GritError(Code.REALM_DOWN, f"realm {self._realm} does not answer: {message.message}"))
+            return None
+        assert isinstance(message, ReadAnswered | ExtendAnswered)
+        self._answered(message)
+        return None
+
+    def lose(self, now: Millis) -> int:
+        """Take that the link broke; return the pause before the next attempt."""
+        return 0
+
+
+class Verdict:
+    """The commit of a transaction: sent once, then its outcome is asked for.
+
+    Args:
+        arbiter: The realm that decides, None = the GTM.
+        make: Makes the commit, from the number of the question.
+        decided: Takes the outcome, or an Unavailable error when it was certainly never admitted.
+    """
+
+    def __init__(
+        self,
+        txid: TxnId,
+        arbiter: Realm | None,
+        make: Callable[[int], CommitAsked | SubmitAsked],
+        decided: Callable[[Outcome | GritError], None],
+    ) -> None:
+        self._txid = txid
+        self._arbiter = arbiter
+        self._make = make
+        self._decided = decided
+        self._attempts = 0
+        self._is_heard = False
+        self._since = Millis(0)
+
+    def ask(self, number: int) -> Effect:
+        """Return the effect that sends the commit, or asks what became of it."""
+        self._attempts += 1
+        message = StatusAsked(number, self._txid) if self._is_heard else self._make(number)
+        if self._arbiter is not None:
+            assert not isinstance(message, SubmitAsked)
+            return AskRealm(self._arbiter, message)
+        assert not isinstance(message, CommitAsked)
+        return AskGtm(message)
+
+    def take(self, now: Millis, message: ToAnswer) -> int | None:
+        """Take an answer; return the pause before the next question, None when it is settled."""
+        if isinstance(message, Declined):
+            return self._declined(now, message)
+        assert isinstance(message, OutcomeAnswered)
+        if message.outcome.state == State.RUNNING:
+            self._is_heard = True
+            return self._wait(now, PAUSE_MS)
+        self._decided(message.outcome)
+        return None
+
+    def lose(self, now: Millis) -> int | None:
+        """Take that the link broke: the commit may have been heard."""
+        self._is_heard = True
+        return self._wait(now, 0)
+
+    def _declined(self, now: Millis, message: Declined) -> int | None:
+        pause = message.retry_after_ms or PAUSE_MS
+        if self._is_heard:
+            return self._wait(now, pause)
+        if self._attempts < COMMIT_ATTEMPTS_MAX:
+            return pause
+        self._decided(GritError(Code(message.code), message.message, retry_after_ms=pause))
+        return None
+
+    def _wait(self, now: Millis, pause: int) -> int | None:
+        self._since = self._since or now
+        if now - self._since < OUTCOME_WAIT_MS:
+            return pause
+        who = "the GTM" if self._arbiter is None else f"realm {self._arbiter}"
+        text = f"{who} does not tell what became of {self._txid}: ask Status"
+        self._decided(Outcome(self._txid, State.UNKNOWN, Code.UNKNOWN.value, text))
+        return None
+
+
+class Asking:
+    """All questions under way of one session.
+
+    Args:
+        ids: Numbers of questions, unique within the process.
+        effects: Where what is to be sent goes.
+    """
+
+    def __init__(self, ids: Iterator[int], effects: list[Effect]) -> None:
+        self._ids = ids
+        self._effects = effects
+        self._open: dict[int, Question | Verdict] = {}
+        self._paused: list[tuple[Millis, Question | Verdict]] = []
+
+    def ask(self, question: Question | Verdict) -> None:
+        """Ask now."""
+        number = next(self._ids)
+        self._open[number] = question
+        self._effects.append(question.ask(number))
+
+    def answered(self, now: Millis, message: ToAnswer) -> None:
+        """Take an answer; one to a question that was given up is ignored."""
+        question = self._open.pop(message.id, None)
+        if question is not None:
+            self._again(now, question, question.take(now, message))
+
+    def lost(self, now: Millis, number: int) -> None:
+        """Take that the link broke over which a question was asked."""
+        question = self._open.pop(number, None)
+        if question is not None:
+            self._again(now, question, question.lose(now))
+
+    def tick(self, now: Millis) -> None:
+        """Ask again what has paused for long enough."""
+        due = [question for at, question in self._paused if at <= now]
+        self._paused = [(at, question) for at, question in self._paused if at > now]
+        for question in due:
+            self.ask(question)
+
+    def forget(self) -> None:
+        """Give up every question: late answers are ignored."""
+        self._open.clear()
+        self._paused.clear()
+
+    def _again(self, now: Millis, question: Question | Verdict, pause_ms: int | None) -> None:
+        if pause_ms is not None:
+            self._paused.append((Millis(now + pause_ms), question))

@@ -1,0 +1,70 @@
+"""What a transaction has read and written in one realm, while it is open."""
+
+from collections.abc import Iterable
+
+from grit.core.catalog import RealmDef
+from grit.core.ids import Lsn
+from grit.core.parts import KeyRead, Part, Read
+from grit.sidecar.writes import WriteBuffer
+
+
+class RealmPart:
+    """The part to be, with its position: the Lsn at which everything read is exact.
+
+    Attributes:
+        position: 0 before the first read.
+        buffer: The own writes.
+    """
+
+    def __init__(self, realm: RealmDef) -> None:
+        self.realm = realm.name
+        self.position = Lsn(0)
+        self.buffer = WriteBuffer(realm.name, {name: one.bounds for name, one in realm.collections.items()})
+        self._read_bytes = 0
+        self._reads: dict[Read, None] = {}
+
+    @property
+    def reads(self) -> tuple[Read, ...]:
+        """Return what was read, each once, in order of first look."""
+        return tuple(self._reads)
+
+    @property
+    def keys(self) -> int:
+        """Return how much of the limit of keys per realm is used."""
+        return len(self._reads) + len(self.buffer)
+
+    @property
+    def bytes(self) -> int:
+        """Return about how much the part weighs."""
+        return self._read_bytes + self.buffer.bytes
+
+    @property
+    def is_touched(self) -> bool:
+        """Tell whether the realm takes part in the commit."""
+        return self.keys > 0
+
+    def note(self, reads: Iterable[Read]) -> None:
+        """Remember what was looked at."""
+        for read in reads:
+            if read not in self._reads and not self._is_covered(read):
+                self._reads[read] = None
+                self._read_bytes += len(read.collection) + 8 + len(_bytes_of(read))
+
+    def part(self) -> Part:
+        """Return what is certified at commit."""
+        return Part(self.position, self.reads, self.buffer.writes())
+
+    def reads_only(self) -> Part:
+        """Return what is certified when only the truth of the reads is asked for."""
+        return Part(self.position, self.reads, ())
+
+    def _is_covered(self, read: Read) -> bool:
+        return (
+            isinstance(read, KeyRead)
+            and read.fields is not None
+            and KeyRead(read.collection, read.key, None) in self._reads
+        )
+
+
+def _bytes_of(read: Read) -> bytes:
+    return read.key if isinstance(read, KeyRead) else read.where
