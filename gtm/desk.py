@@ -38,6 +38,7 @@ class Desk:
         self._by_key: dict[str, TxnId] = {}
         self._waiting_for_key = KeyWaiters()
         self.now = Millis(0)
+        self.is_draining = False
         self.queue = Queue()
         self.refusals = Refusals()
         self.aborted = Aborted(config.aborted_max)
@@ -48,6 +49,11 @@ class Desk:
     def clock(self) -> Millis:
         """The GTM's clock: its own, or the largest time in the log if that is ahead."""
         return max(self.now, self._fold.now)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nobody waits for an answer."""
+        return not (self._by_txid or len(self._waiting_for_key) or len(self.refusals))
 
     @property
     def waiting_count(self) -> int:
@@ -69,6 +75,9 @@ class Desk:
         """Take a transaction in, or answer at once."""
         asker = Asker(link, request.id)
         fault = self._find_fault(request)
+        if self.is_draining:
+            self.decline(asker, Code.SHUTTING_DOWN, "this GTM is about to stop")
+            return
         if fault:
             self.decline(asker, Code.BAD_REQUEST, fault)
             return

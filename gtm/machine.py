@@ -19,6 +19,8 @@ A GTM that follows claims nothing by itself; standbys, renewals and elections ha
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from grit.core.errors import Code, LogError
 from grit.core.fold import GtlFold, GtlFolded
 from grit.core.ids import Epoch, LeaderId, LinkId, Millis, Realm, TxnId
@@ -60,6 +62,13 @@ from gtm.evaluate import evaluate
 from gtm.outbox import Outbox
 from gtm.realms import RealmLink, Realms
 from gtm.rounds import Round, Transaction
+
+
+class DrainAsked(msgspec.Struct, frozen=True):
+    """Event: the process is about to stop. Nothing new is taken; what is in progress is decided and answered."""
+
+
+GtmEvent = SharedEvent | DrainAsked
 
 
 class Leadership(StrEnum):
@@ -117,7 +126,12 @@ class GtmMachine:
         """The fold of the GTL; to be read, not changed."""
         return self._fold
 
-    def step(self, now: Millis, event: SharedEvent) -> list[SharedEffect]:
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nobody waits for an outcome of this process."""
+        return self._state != Leadership.CLAIMING and self._desk.is_idle
+
+    def step(self, now: Millis, event: GtmEvent) -> list[SharedEffect]:
         """Take an event at `now`, by the shell's wall clock; return what is to be done, in order."""
         if self._state == Leadership.HALTED:
             return []
@@ -131,7 +145,7 @@ class GtmMachine:
         self._effects.clear()
         return effects
 
-    def _take(self, event: SharedEvent) -> None:
+    def _take(self, event: GtmEvent) -> None:
         if isinstance(event, Received):
             self._received(event.link, event.message)
         elif isinstance(event, LogFolded):
@@ -144,6 +158,8 @@ class GtmMachine:
             self._realms.close(event.link)
         elif isinstance(event, AppendUnknown | AppendRefused):
             self._append_failed(event)
+        elif isinstance(event, DrainAsked):
+            self._desk.is_draining = True
         else:
             self._greet_again()
 

@@ -65,7 +65,8 @@ class LogFollower:
         self._decode = decode
         self._post = post
         self._poll_ms = poll_ms
-        self._backoff = Backoff(BACKOFF_MS_MIN, BACKOFF_MS_MAX, chance or random.Random())
+        self._chance = chance or random.Random()
+        self._backoff = Backoff(BACKOFF_MS_MIN, BACKOFF_MS_MAX, self._chance)
         self._logger = structlog.get_logger("grit.follow")
         self._offset = Offset(0)
         self._failure = ""
@@ -132,8 +133,9 @@ class LogFollower:
                 self._logger.warning("log unavailable", log=self._log.name, reason=self._failure)
                 await asyncio.sleep(self._backoff.next_ms() / 1000)
             else:
-                self._failure = ""
-                self._backoff.reset()
+                if self._failure:
+                    self._failure = ""
+                    self._backoff = Backoff(BACKOFF_MS_MIN, BACKOFF_MS_MAX, self._chance)
 
     async def _take_turn(self) -> None:
         """Answer who wants to be at the end; else wait for something new, and report a batch of it."""
