@@ -15,8 +15,8 @@ from grit.core.catalog import FieldKind, FieldType
 from grit.core.errors import Code, GritError
 from grit.core.values import INT_MAX, INT_MIN, Value, utc
 
-DECIMAL_DIGITS_MAX = 28
-"""The canonical encoding of a decimal is exact up to here (the precision of Python's default context)."""
+DECIMAL_DIGITS_MAX = 65
+"""Of any decimal; what MySQL holds."""
 NUMBERS = frozenset({FieldKind.INT, FieldKind.DECIMAL, FieldKind.FLOAT})
 
 

@@ -212,9 +212,9 @@ def _unlink(operation: Unlink, rules: CollectionRules) -> Operation:
 
 def _ends(operation: Link | Unlink, rules: CollectionRules) -> tuple[Key, Key]:
     definition = rules.definition
-    assert (
-        definition.start is not None and definition.end is not None
-    )  # the configuration gives every relationship both
+    # The configuration gives every relationship both.
+    assert definition.start is not None
+    assert definition.end is not None
     return rules.at(definition.start).key(operation.start), rules.at(definition.end).key(operation.end)
 
 

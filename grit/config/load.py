@@ -1,0 +1,110 @@
+"""Read a configuration: the file, the environment it names, the parts of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from grit.config.addresses import parse_address, parse_addresses
+from grit.config.catalogue import parse_realms
+from grit.config.document import Piece, Section, parse_document
+from grit.config.model import LOG_FORMATS, LOG_KINDS, LOG_LEVELS, Config, LogConfig, SidecarConfig, TelemetryConfig
+from grit.core.errors import ConfigError
+from grit.core.limits import LIMIT_BOUNDS, Limits
+
+_FILE_BYTES_MAX = 4 * 1024 * 1024
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Return the configuration in a file; ${NAME} in it is taken from `environ`.
+
+    Raises:
+        ConfigError: It cannot be read, or cannot work: "file:line:column: what; remedy".
+    """
+    return parse_config(_read(path), str(path), path.absolute().parent, environ)
+
+
+def parse_config(text: str, file: str, base: Path, environ: Mapping[str, str]) -> Config:
+    """Return the configuration that a text spells; `file` names it, its paths are relative to `base`.
+
+    Raises:
+        ConfigError: It cannot work.
+    """
+    document = parse_document(text, file, environ)
+    document.expect("log", "gtm", "realms", "sidecar", "telemetry", "limits")
+    gtm, sidecar, telemetry, limits = (document.get(name) for name in ("gtm", "sidecar", "telemetry", "limits"))
+    return Config(
+        source=file,
+        log=_log(document.need("log", "log: {kind: embedded, path: var/log}").section(), base),
+        realms=parse_realms(document.need("realms", "realms: {orders: {engine: sqlite, ...}}"), base),
+        gtm=parse_addresses(gtm) if gtm else (),
+        sidecar=_sidecar(sidecar.section()) if sidecar else SidecarConfig(),
+        telemetry=_telemetry(telemetry.section(), base) if telemetry else TelemetryConfig(),
+        limits=_limits(limits.section()) if limits else Limits(),
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.is_file() and path.stat().st_size > _FILE_BYTES_MAX:
+            raise ConfigError(f"{path}: larger than {_FILE_BYTES_MAX:,} bytes: this is no configuration")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; `grit init DIR` writes one") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text, at byte {error.start:,}") from error
+
+
+def _log(section: Section, base: Path) -> LogConfig:
+    section.expect("kind", "path")
+    kind = section.need("kind", "kind: embedded").choice(LOG_KINDS)
+    path = section.get("path")
+    if kind == "memory":
+        if path is not None:
+            path.refuse(f"{path.path}: a log in memory has no path; leave it out, or write kind: embedded")
+        return LogConfig(kind)
+    return LogConfig(kind, _path(section.need("path", "path: var/log"), base))
+
+
+def _path(piece: Piece, base: Path) -> Path:
+    text = piece.text()
+    if not text:
+        piece.refuse(f"{piece.path} is empty: give a path")
+    return base / text
+
+
+def _sidecar(section: Section) -> SidecarConfig:
+    section.expect("listen", "link")
+    return SidecarConfig(**{name: parse_address(value) for name, _, value in section})
+
+
+def _telemetry(section: Section, base: Path) -> TelemetryConfig:
+    section.expect("log_level", "log_format", "metrics_port", "trace_file")
+    level, form, port, trace = (section.get(name) for name in ("log_level", "log_format", "metrics_port", "trace_file"))
+    default = TelemetryConfig()
+    try:
+        return TelemetryConfig(
+            log_level=level.choice(LOG_LEVELS) if level else default.log_level,
+            log_format=form.choice(LOG_FORMATS) if form else default.log_format,
+            metrics_port=port.integer() if port else default.metrics_port,
+            trace_file=_path(trace, base) if trace else default.trace_file,
+        )
+    except ValueError as error:
+        (port or section).refuse(f"telemetry: {error}")
+
+
+def _limits(section: Section) -> Limits:
+    section.expect(*LIMIT_BOUNDS)
+    limits = Limits()
+    given: dict[str, int] = {}
+    for name, _, value in section:
+        given[name] = value.integer()
+        least, most = LIMIT_BOUNDS[name]
+        if not least <= given[name] <= most:
+            value.refuse(f"{value.path} is {given[name]:,}; it may be {least:,} to {most:,}")
+    try:
+        return msgspec.structs.replace(limits, **given)
+    except ValueError as error:
+        section.refuse(f"limits: {error}")
