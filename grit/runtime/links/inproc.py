@@ -155,16 +155,21 @@ class InProcessLinks(Generic[Message]):
         """Connect to `address` until the dialer is closed."""
 
         async def connect(wrapped: LinkCallbacks[Message]) -> InProcessLink[Message]:
-            return self._connect(address, Peer(role, name), wrapped)
+            return self.connect(address, role, name, wrapped)
 
         return Redialer(address, connect, callbacks, Backoff(BACKOFF_MS_MIN, BACKOFF_MS_MAX, self._chance))
 
-    def _connect(self, address: str, dialling: Peer, callbacks: LinkCallbacks[Message]) -> InProcessLink[Message]:
+    def connect(self, address: str, role: str, name: str, callbacks: LinkCallbacks[Message]) -> InProcessLink[Message]:
+        """Make one link to `address`, which opens in the next turn of the event loop.
+
+        Raises:
+            ConnectionRefusedError: Nobody listens there.
+        """
         server = self._servers.get(address)
         if server is None or server.is_closed:
             raise ConnectionRefusedError(f"nobody listens on {address}")
         near = InProcessLink(LinkId(next(self._ids)), server.peer, callbacks)
-        far = InProcessLink(LinkId(next(self._ids)), dialling, server.callbacks)
+        far = InProcessLink(LinkId(next(self._ids)), Peer(role, name), server.callbacks)
         near.join(far)
         far.join(near)
         server.accept(far)

@@ -31,13 +31,17 @@ class Backoff:
         self._next_ms = min(2 * self._next_ms, self._max_ms)
         return pause
 
+    def reset(self) -> None:
+        """Begin again with the shortest pause: what was attempted succeeded."""
+        self._next_ms = self._min_ms
+
     def note_life(self, lived_ms: float) -> None:
         """Begin again with the shortest pause if a link lived longer than the longest one.
 
         A peer that takes every link and drops it at once must not be dialled at full speed.
         """
         if lived_ms >= self._max_ms:
-            self._next_ms = self._min_ms
+            self.reset()
 
 
 class Attempt(Link[Message_contra], Protocol[Message_contra]):
