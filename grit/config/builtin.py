@@ -26,21 +26,21 @@ realms:
     collections:
       carts:
         key: [customer]
-        fields: {customer: string(40), items: list?, status: string(16)?}
+        fields: {customer: string(40), items: "list?", status: "string(16)?"}
   social:                                  # graph
     engine: graph
     url: var/social.db
     collections:
       Customer:
         key: [customer]
-        fields: {customer: string(40), name: string(80)?}
+        fields: {customer: string(40), name: "string(80)?"}
       Product:
         key: [product]
-        fields: {product: string(40), name: string(80)?}
+        fields: {product: string(40), name: "string(80)?"}
       PURCHASED:
         start: Customer
         end: Product
-        fields: {qty: int?, order_id: string(40)?}
+        fields: {qty: "int?", order_id: "string(40)?"}
 """
 """Also what `grit init` starts a project with."""
 

@@ -167,9 +167,7 @@ def parse_document(text: str, file: str, environ: Mapping[str, str]) -> Section:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        raise ConfigError(
-            f"{place}: not YAML: {error.problem or error.context}; check indentation and quotes"
-        ) from error
+        raise ConfigError(f"{place}: not YAML: {error.problem or error.context}; {_remedy(error.problem)}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not YAML: {str(error).splitlines()[0]}") from error
     except RecursionError as error:
@@ -177,3 +175,9 @@ def parse_document(text: str, file: str, environ: Mapping[str, str]) -> Section:
     if node is None:
         raise ConfigError(f"{file}:1:1: the file is empty: `grit init DIR` writes one to start from")
     return Piece(node, file, "", environ).section()
+
+
+def _remedy(problem: str | None) -> str:
+    if problem is not None and "got '?'" in problem:
+        return 'a nullable type in {braces} stands in quotes: "string(16)?"'
+    return "check indentation and quotes"

@@ -21,6 +21,11 @@ def parse_field_type(piece: Piece) -> FieldType:
     """
     text = piece.text()
     found = _TYPE.fullmatch(text.strip())
+    if found is None and "(" in text and ")" not in text:
+        # YAML ends a text at the comma: what follows became a field of its own.
+        piece.refuse(
+            f'{piece.path} is no type: {text!r}; in {{braces}} a type with a comma stands in quotes: "decimal(12,2)"'
+        )
     if found is None:
         piece.refuse(f"{piece.path} is no type: {text!r}; write int, string(40), decimal(12,2)?, ...")
     if found["kind"] not in list(FieldKind):
