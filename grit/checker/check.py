@@ -1,0 +1,151 @@
+"""The checks of logs and databases: `check_log` (W0-W4, W9) and `check_state` (W6). Rules of the application: `app`."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from grit.checker.agreement import compare_logs
+from grit.checker.dbtl import RealmHistory, read_dbtl
+from grit.checker.difference import judge_position, judge_rows
+from grit.checker.gtl import GlobalHistory, read_gtl
+from grit.checker.replay import judge_images
+from grit.checker.report import Finding, Report, in_order
+from grit.checker.sources import Sources, copy_dbtl, copy_gtl, rows_at_one_position
+from grit.core.catalog import RealmDef
+from grit.core.errors import StoreRefused
+from grit.core.ids import Collection, Realm
+from grit.core.queries import StoreAnswer
+
+
+class Histories(msgspec.Struct, frozen=True):
+    """All logs of a deployment, read."""
+
+    gtl: GlobalHistory
+    realms: Mapping[Realm, RealmHistory]
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions committed, each global counted once."""
+        local = sum(not t.entry.csn for history in self.realms.values() for t in history.transactions)
+        return local + len(self.gtl.committed())
+
+    def gaps(self) -> list[str]:
+        """Return what of the logs could not be read or compared."""
+        logs = [(self.gtl.log, self.gtl.is_whole), *((h.log, h.is_whole) for h in self.realms.values())]
+        damaged = [f"log {log} beyond its damage" for log, is_whole in logs if not is_whole]
+        named = {part.realm for decision in self.gtl.committed() for part in decision.entry.parts}
+        unknown = sorted(named - self.realms.keys())
+        return damaged + [f"realm {realm}: the global log names it, the configuration does not" for realm in unknown]
+
+
+async def read_histories(sources: Sources, *, is_quiesced: bool) -> Histories:
+    """Read every log; the GTL last, so that it holds whatever the others refer to.
+
+    Raises:
+        LogUnavailable: A log cannot be reached.
+    """
+    copies = {realm: await copy_dbtl(sources, realm) for realm in sorted(sources.realms)}
+    gtl = read_gtl(await copy_gtl(sources), is_quiesced=is_quiesced)
+    realms = {
+        realm: read_dbtl(copy, realm, gtl_log_id=gtl.log_id, is_quiesced=is_quiesced) for realm, copy in copies.items()
+    }
+    return Histories(gtl, realms)
+
+
+async def check_log(sources: Sources, *, is_quiesced: bool = False) -> Report:
+    """Are the logs well formed, and do they agree on every transaction (W0-W4, W9)?
+
+    Args:
+        sources: The deployment.
+        is_quiesced: Nothing is in progress: what is committed must be in every log. Else the last transactions may be
+            on their way, and leaders have some seconds to react.
+
+    Raises:
+        LogUnavailable: A log cannot be reached.
+    """
+    histories = await read_histories(sources, is_quiesced=is_quiesced)
+    agreement = compare_logs(histories.gtl, histories.realms, is_quiesced=is_quiesced)
+    findings = [*histories.gtl.findings, *agreement.findings]
+    for history in histories.realms.values():
+        findings += [*history.findings, *judge_images(history)]
+    waiting = f"{agreement.in_progress} parts of committed transactions are on their way into their realm's log"
+    return Report(
+        "log",
+        histories.transactions,
+        in_order(findings),
+        tuple(histories.gaps()),
+        (waiting,) if agreement.in_progress else (),
+        _coverage(histories),
+    )
+
+
+async def check_state(sources: Sources) -> Report:
+    """Is every database, at the position that it says, the replay of its log to there (W6)?
+
+    May be asked while the system runs.
+
+    Raises:
+        LogUnavailable: A log cannot be reached.
+        StoreUnavailable: A database cannot be reached.
+    """
+    states = [await _check_realm(sources, sources.realms[realm]) for realm in sorted(sources.realms)]
+    transactions, rows = sum(state.transactions for state in states), sum(state.rows for state in states)
+    return Report(
+        "state",
+        transactions,
+        in_order([finding for state in states for finding in state.findings]),
+        tuple(state.gap for state in states if state.gap),
+        tuple(state.note for state in states if state.note),
+        {"transactions": transactions, "rows": rows},
+    )
+
+
+class _RealmState(msgspec.Struct, frozen=True):
+    """What one database gave."""
+
+    findings: tuple[Finding, ...] = ()
+    gap: str = ""
+    note: str = ""
+    transactions: int = 0
+    rows: int = 0
+
+
+async def _check_realm(sources: Sources, realm: RealmDef) -> _RealmState:
+    """Check one database. Its rows are read before its log, so that the log holds all that is in them."""
+    reader = await sources.open_reader(realm)
+    try:
+        answer = await rows_at_one_position(reader, realm)
+    except StoreRefused as error:
+        message = f"the database of realm {realm.name} is not as the catalogue describes it: {error}"
+        return _RealmState((Finding("W6", "refused", message),))
+    finally:
+        await reader.close()
+    history = read_dbtl(await copy_dbtl(sources, realm.name), realm.name)
+    if answer is None:
+        return _RealmState(
+            gap=f"the database of realm {realm.name}: its position never stood still, so much is written"
+        )
+    return _judge_realm(history, answer, sorted(realm.collections))
+
+
+def _judge_realm(history: RealmHistory, answer: StoreAnswer, names: Sequence[Collection]) -> _RealmState:
+    cursor = answer.after
+    if cursor is not None and cursor.offset >= len(history.marks) and not history.is_whole:
+        return _RealmState(gap=f"the database of realm {history.realm}: its position lies behind the damage of its log")
+    wrong = judge_position(history, cursor) if cursor is not None else None
+    if wrong is not None:
+        return _RealmState((wrong,))
+    mark = history.marks[cursor.offset if cursor is not None else 0]
+    rows = {(name, key): row for name, found in zip(names, answer.rows, strict=True) for key, row in found}
+    findings, older = judge_rows(history, mark, rows)
+    note = f"realm {history.realm}: {older} rows are older than the log and untouched since: nothing to compare"
+    return _RealmState(tuple(findings), note=note if older else "", transactions=mark.lsn, rows=len(rows))
+
+
+def _coverage(histories: Histories) -> dict[str, int]:
+    return {
+        "logs": 1 + len(histories.realms),
+        "records": sum(len(history.marks) - 1 for history in histories.realms.values()),
+        "decisions": histories.gtl.last_csn,
+        "local": sum(not t.entry.csn for history in histories.realms.values() for t in history.transactions),
+    }

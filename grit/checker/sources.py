@@ -1,0 +1,95 @@
+"""Where a check reads from: copies of the logs, and rows with the position that they belong to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
+
+import msgspec
+
+from grit.core.catalog import RealmDef
+from grit.core.errors import LogError
+from grit.core.ids import Offset, Realm
+from grit.core.predicate import EVERYTHING
+from grit.core.queries import FindRows, StoreAnswer
+from grit.core.records import DbtlRecord, GtlRecord, decode_dbtl_record, decode_gtl_record
+from grit.log.port import Log
+from grit.store.port import StoreReader
+
+_LOOKS_MAX = 50
+_LOOK_AGAIN_MS = 40
+
+Record = TypeVar("Record")
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """A deployment, as a check sees it. Whoever makes it chooses the adapters.
+
+    Attributes:
+        realms: The catalogue.
+        open_log: From the name of a log (`gtl`, `dbtl.<realm>`) to a handle, which the check closes.
+        open_reader: From a realm to its database, which the check closes.
+    """
+
+    realms: Mapping[Realm, RealmDef]
+    open_log: Callable[[str], Awaitable[Log]]
+    open_reader: Callable[[RealmDef], Awaitable[StoreReader]]
+
+
+class Placed(msgspec.Struct, Generic[Record], frozen=True):
+    """A record, where it lies, and its bytes."""
+
+    offset: Offset
+    record: Record
+    payload: bytes
+
+
+class LogCopy(msgspec.Struct, Generic[Record], frozen=True):
+    """A log as far as it can be read; `damage` says why no further, "" = read to its end."""
+
+    name: str
+    records: tuple[Placed[Record], ...]
+    damage: str = ""
+
+
+async def copy_gtl(sources: Sources) -> LogCopy[GtlRecord]:
+    """Return the global log; raises `LogUnavailable` when it cannot be reached."""
+    return await _copy(sources, "gtl", decode_gtl_record)
+
+
+async def copy_dbtl(sources: Sources, realm: Realm) -> LogCopy[DbtlRecord]:
+    """Return the log of a realm; raises as `copy_gtl`."""
+    return await _copy(sources, f"dbtl.{realm}", decode_dbtl_record)
+
+
+async def _copy(sources: Sources, name: str, decode: Callable[..., Record]) -> LogCopy[Record]:
+    records: list[Placed[Record]] = []
+    log = None
+    try:
+        log = await sources.open_log(name)
+        end = await log.end()
+        while len(records) < end:
+            for offset, payload in await log.read(Offset(len(records))):
+                if offset != len(records):
+                    raise LogError(f"log {name}: after offset {len(records) - 1} comes offset {offset}")
+                records.append(Placed(offset, decode(payload, log=name, offset=offset), payload))
+    except LogError as error:
+        return LogCopy(name, tuple(records), str(error))
+    finally:
+        if log is not None:
+            await log.close()
+    return LogCopy(name, tuple(records))
+
+
+async def rows_at_one_position(reader: StoreReader, realm: RealmDef) -> StoreAnswer | None:
+    """Return all rows of a realm, in order of its collections, and the one position that they belong to.
+
+    The reader looks at the position before and after the rows. Only the player writes, and moves the position in the
+    same transaction, so when both are equal no row changed in between. None: it never stood still.
+    """
+    queries = [FindRows(name, EVERYTHING) for name in sorted(realm.collections)]
+    for _ in range(_LOOKS_MAX):
+        answer = await reader.read(queries)
+        if answer.before == answer.after:
+            return answer
+        await asyncio.sleep(_LOOK_AGAIN_MS / 1000)
+    return None
