@@ -83,7 +83,7 @@ proto-check: setup ## Check that grit/pb/v1 is what proto/ generates, and the st
 	@cd proto && ../$(BIN)/buf lint
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 		PYTHON=$(BIN)/python proto/generate.sh "$$fresh"; \
-		diff -r --exclude=__init__.py --exclude=__pycache__ "$$fresh/$(GENERATED)" $(GENERATED) \
+		diff -rq --exclude=__init__.py --exclude=__pycache__ "$$fresh/$(GENERATED)" $(GENERATED) \
 			|| { echo "$(GENERATED) is not what proto/ generates: run make proto and commit" >&2; exit 1; }
 
 bench: setup ## Measure, in under 5 minutes; results go to bench/results
