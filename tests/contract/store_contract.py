@@ -16,7 +16,20 @@ from grit.core.catalog import END, START, CollectionDef, FieldKind, FieldType, R
 from grit.core.errors import StoreRefused
 from grit.core.ids import Collection, Epoch, Key, Lsn, Offset, Realm
 from grit.core.keys import encode_key
-from grit.core.predicate import EVERYTHING, And, Compare, Contains, Expr, In, IsNull, Not, Or, Prefix, encode_expr
+from grit.core.predicate import (
+    DEPTH_MAX,
+    EVERYTHING,
+    And,
+    Compare,
+    Contains,
+    Expr,
+    In,
+    IsNull,
+    Not,
+    Or,
+    Prefix,
+    encode_expr,
+)
 from grit.core.queries import Cursor, FindRows, GetRows, OrderBy, Query, RowWrite
 from grit.core.values import INT_MAX, INT_MIN, Row, Value, encode_record
 from grit.store.port import StoreReader, StoreUnavailable, StoreWriter
@@ -229,6 +242,10 @@ class StoreContract(ABC):
         deep: Expr = Compare("int", "<", 3)
         for _ in range(10):
             deep = Not(And((Not(deep), Or((IsNull("string"),)))))
+        negated: Expr = Compare("int", "<", 3)
+        for _ in range(DEPTH_MAX - 1):
+            negated = Not(negated)
+        assert await ids(reader, negated) == [3, 4]
         assert await ids(reader, wide) == [2, 3, 4]
         assert await ids(reader, In("int", tuple(range(3, 40_000)))) == [3, 4]
         assert await ids(reader, deep) == [0, 1, 2]

@@ -140,6 +140,19 @@ class FileStoreContract(StoreContract):
         assert await ids(reader, And(())) == [1, 2]
         assert await writer.apply(cursor(1), [box(7)], cursor(2))
 
+    async def test_a_foreign_trigger_that_rolls_back_leaves_nothing_of_the_batch(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        writer, reader = await database.writer(), await database.reader()
+        with self.raw(tmp_path) as raw:
+            raw.execute(
+                f'CREATE TRIGGER mine BEFORE INSERT ON "{self.box_table}" WHEN NEW."{self.code_column}" = \'z\' '
+                "BEGIN SELECT RAISE(ROLLBACK, 'not mine'); END"
+            )
+        with pytest.raises(StoreRefused, match=r"r\.box/\(8\): not mine"):
+            await writer.apply(None, [box(7), box(8, code="z"), box(9)], cursor(1))
+        assert (await writer.cursor(), await ids(reader, And(()))) == (None, [])
+
     async def test_a_dropped_table_is_refused_to_both(self, database: Database, tmp_path: Path) -> None:
         writer, reader = await database.writer(), await database.reader()
         with self.raw(tmp_path) as raw:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from grit.core.catalog import CollectionDef, FieldKind, FieldType, RealmDef, Shape
@@ -150,7 +150,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     made.close()
 
 
-bounded = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+bounded = settings(max_examples=100)
 
 
 @bounded

@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from grit.core.catalog import Shape
 from grit.core.errors import StoreRefused
 from grit.core.ids import Collection, Key
-from grit.core.keys import decode_key
 from grit.core.queries import RowWrite
-from grit.store.sql.layout import TableAccess
+from grit.store.sql.layout import TableAccess, parameters_of
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -25,10 +24,6 @@ class Step(msgspec.Struct, frozen=True):
     def run(self, connection: sa.Connection) -> None:
         """Run it for all keys at once."""
         connection.exec_driver_sql(self.text, list(self.parameters))
-
-    def place(self, key: Key) -> str:
-        """Return how messages call a record."""
-        return _place(self.access, key)
 
 
 def plan(writes: Sequence[RowWrite], tables: Mapping[Collection, TableAccess]) -> list[Step]:
@@ -60,24 +55,12 @@ def _deletes(writes: Sequence[RowWrite], access: TableAccess) -> Step:
     for key in keys:
         values = access.layout.key_values(key)
         if values is None:
-            raise StoreRefused(f"{_place(access, key)}: the key is not of this collection")
+            raise StoreRefused(f"{access.named(key)}: the key is not of this collection")
         parameters.append(values)
     return Step(access, access.delete, keys, parameters)
 
 
 def _upserts(writes: Sequence[RowWrite], access: TableAccess) -> Step:
-    keys: list[Key] = []
-    parameters: list[tuple[Any, ...]] = []
-    for write in writes:
-        if write.row is not None:
-            try:
-                parameters.append(access.layout.parameters(write.key, write.row))
-            except ValueError as error:
-                raise StoreRefused(f"{_place(access, write.key)}: {error}") from error
-            keys.append(write.key)
-    return Step(access, access.upsert, keys, parameters)
-
-
-def _place(access: TableAccess, key: Key) -> str:
-    """Return `orders.stock/(s1,p9)`."""
-    return f"{access.place}/({','.join(map(str, decode_key(key)))})"
+    upserts = [(write.key, write.row) for write in writes if write.row is not None]
+    parameters = [parameters_of(access, key, row) for key, row in upserts]
+    return Step(access, access.upsert, [key for key, _ in upserts], parameters)

@@ -4,16 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from grit.core.errors import StoreRefused
 from grit.core.ids import Key
 from grit.core.ordering import ordered
 from grit.core.predicate import matches
 from grit.core.queries import FindRows, GetRows, Query
 from grit.core.values import Row
-from grit.store.sql.layout import TableAccess, order_of
+from grit.store.sql.layout import TableAccess, order_of, record_of
 from grit.store.sql.where import translate
 
 KEYS_MAX = 128
@@ -34,7 +32,7 @@ def get_rows(connection: sa.Connection, access: TableAccess, query: GetRows) -> 
     found: dict[Key, Row] = {}
     for some in _chunks(wanted):
         parameters = tuple(value for values in some for value in values)
-        found.update(_record(access, row) for row in connection.exec_driver_sql(access.get(len(some)), parameters))
+        found.update(record_of(access, row) for row in connection.exec_driver_sql(access.get(len(some)), parameters))
     return tuple((key, found[key]) for key in query.keys if key in found)
 
 
@@ -49,21 +47,12 @@ def find_rows(connection: sa.Connection, access: TableAccess, query: FindRows) -
         if wanted.is_exact and query.limit is not None:
             statement = statement.limit(query.limit)
     with connection.execute(statement) as rows:
-        found: Iterable[tuple[Key, Row]] = (_record(access, row) for row in rows)
+        found: Iterable[tuple[Key, Row]] = (record_of(access, row) for row in rows)
         if not wanted.is_exact:
             found = (pair for pair in found if matches(query.where, pair[1]))
         if order is None:
             found = ordered(found, query.order_by)
         return tuple(islice(found, query.limit))
-
-
-def _record(access: TableAccess, stored: Sequence[Any]) -> tuple[Key, Row]:
-    try:
-        return access.layout.record(stored)
-    except (ValueError, TypeError, msgspec.DecodeError) as error:
-        raise StoreRefused(
-            f"{access.place} holds what no player wrote ({error}): repair or rebuild the database"
-        ) from error
 
 
 def _chunks(wanted: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:

@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from grit.core.catalog import CollectionDef
+from grit.core.errors import StoreRefused
 from grit.core.ids import Key, Realm
+from grit.core.keys import decode_key
 from grit.core.queries import OrderBy
 from grit.core.values import Row
 from grit.store.sql.fields import FieldColumn
@@ -70,6 +73,10 @@ class TableAccess:
         self.place = f"{realm}.{layout.definition.name}"
         self._gets: dict[int, str] = {}
 
+    def named(self, key: Key) -> str:
+        """Return what messages call a record: `orders.stock/(s1,p9)`."""
+        return f"{self.place}/({','.join(map(str, decode_key(key)))})"
+
     def get(self, keys: int) -> str:
         """Return the select of so many keys; parameters: the key values of one after the other."""
         if keys not in self._gets:
@@ -97,6 +104,30 @@ class TableAccess:
         """Delete; parameters: the key values."""
         columns = self.layout.key_columns
         return _text(sa.delete(self.layout.table).where(*(column == sa.bindparam(None, None) for column in columns)))
+
+
+def record_of(access: TableAccess, stored: Sequence[Any]) -> tuple[Key, Row]:
+    """Return key and record of what was selected.
+
+    Raises:
+        StoreRefused: It is none.
+    """
+    try:
+        return access.layout.record(stored)
+    except (ValueError, TypeError, msgspec.DecodeError) as error:
+        raise StoreRefused(f"{access.place} holds what no player wrote ({error}): repair or rebuild it") from error
+
+
+def parameters_of(access: TableAccess, key: Key, row: Row) -> tuple[Any, ...]:
+    """Return what all columns hold.
+
+    Raises:
+        StoreRefused: The record is not as the catalogue says; names it.
+    """
+    try:
+        return access.layout.parameters(key, row)
+    except ValueError as error:
+        raise StoreRefused(f"{access.named(key)}: {error}") from error
 
 
 def order_of(layout: Layout, order_by: Sequence[OrderBy]) -> list[sa.ColumnElement[Any]] | None:

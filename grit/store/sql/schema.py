@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from grit.store.sql.layout import INDEX_PREFIX, TableAccess
+from grit.store.sql.layout import INDEX_PREFIX, TableAccess, parameters_of, record_of
 from grit.store.sql.position import POSITION
 
 CHUNK = 1_000
@@ -37,13 +37,11 @@ def _add_columns(connection: sa.Connection, inspector: sa.Inspector, access: Tab
 
 
 def _fill_columns(connection: sa.Connection, access: TableAccess) -> None:
-    layout = access.layout
-    with connection.execute(sa.select(*layout.selected)) as stored:
-        records = [layout.record(row) for row in stored]
+    with connection.execute(sa.select(*access.layout.selected)) as stored:
+        records = [record_of(access, row) for row in stored]
     for at in range(0, len(records), CHUNK):
-        connection.exec_driver_sql(
-            access.upsert, [layout.parameters(key, row) for key, row in records[at : at + CHUNK]]
-        )
+        some = records[at : at + CHUNK]
+        connection.exec_driver_sql(access.upsert, [parameters_of(access, key, row) for key, row in some])
 
 
 def _match_indexes(connection: sa.Connection, inspector: sa.Inspector, table: sa.Table) -> None:

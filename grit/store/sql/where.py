@@ -27,7 +27,7 @@ from grit.store.sql.fields import FieldColumn
 
 Clause = sa.ColumnElement[bool]
 DEPTH_MAX = 16
-"""Nested deeper, SQLite's parser overflows (it gave up at 30)."""
+"""SQLite's parser overflows at 31 negations."""
 OPERANDS_MAX = 500
 """More leaves and operands: SQLite allows 1,000 levels in a chain of ORs, and 32,766 parameters."""
 _UNICODE_MAX, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)

@@ -54,10 +54,7 @@ class SqlWriter:
 
     def _prepare(self) -> None:
         with self._connected() as connection, self._committed(connection):
-            try:
-                make_missing(connection, self._tables.values())
-            except ValueError as error:
-                raise StoreRefused(f"realm {self._realm}: a record does not fit the catalogue: {error}") from error
+            make_missing(connection, self._tables.values())
 
     def _cursor(self) -> Cursor | None:
         with self._connected() as connection:
@@ -68,12 +65,11 @@ class SqlWriter:
             if write.collection not in self._tables:
                 raise unknown_collection(self._realm, write.collection)
         steps = plan(writes, self._tables)
-        with self._connected() as connection, self._committed(connection) as transaction:
+        with self._connected() as connection, self._committed(connection):
             if not advance_position(connection, expected, reached):
-                transaction.rollback()
                 return False
             self._run_steps(connection, steps)
-        return True
+            return True
 
     def _run_steps(self, connection: sa.Connection, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -85,12 +81,17 @@ class SqlWriter:
                 raise self._refusal(connection, step, error) from error
 
     def _refusal(self, connection: sa.Connection, step: Step, error: sa.exc.DBAPIError) -> StoreRefused:
-        """Find the record: the database tells none. The rows of this step, one by one; all is rolled back later."""
+        """Find the record, which the database does not name: write those of the step one by one.
+
+        All is rolled back later. Somebody's trigger may have ended the transaction already: then the savepoint
+        begins another one, else what is tried here would stay.
+        """
+        connection.begin_nested()
         for key, parameters in zip(step.keys, step.parameters, strict=True):
             try:
                 connection.exec_driver_sql(step.text, parameters)
             except sa.exc.DBAPIError as culprit:
-                return StoreRefused(f"{step.place(key)}: {culprit.orig}")
+                return StoreRefused(f"{step.access.named(key)}: {culprit.orig}")
         return StoreRefused(f"{step.access.place}: {error.orig}")
 
     @contextmanager
@@ -105,19 +106,15 @@ class SqlWriter:
             raise StoreRefused(f"realm {self._realm}: {error.orig}") from error
 
     @contextmanager
-    def _committed(self, connection: sa.Connection) -> Iterator[sa.Transaction]:
-        """Commit after the block, unless it rolled back or raised."""
+    def _committed(self, connection: sa.Connection) -> Iterator[None]:
+        """Commit after the block, unless it raised."""
         transaction = connection.begin()
         try:
-            yield transaction
+            yield
         except BaseException:
             transaction.rollback()
             raise
-        if not transaction.is_active:
-            return
         try:
             transaction.commit()
         except sa.exc.DBAPIError as error:
-            # The commit may be in the file or not; a new connection will see which.
-            connection.invalidate(error)
             raise ApplyUnknown(f"realm {self._realm}: the commit of a batch failed: {error.orig}") from error
