@@ -28,6 +28,8 @@ from grit.core.queries import OrderBy
 TABLE, DOCUMENT, GRAPH = Realm("table"), Realm("document"), Realm("graph")
 ITEMS, CHILDREN, DOCS, NODES, EDGES = (Collection(n) for n in ("items", "children", "docs", "nodes", "edges"))
 KEYS = (1, 2, 3)
+SET_UP = (1, 2)
+"""The keys that are there from the beginning."""
 
 
 def _collection(
@@ -106,8 +108,27 @@ class Programs:
 
     def transaction(self) -> list[list[Operation]]:
         """Return the requests of one transaction: lists of operations that are sent together."""
+        if self._chance.random() < 0.6:
+            return self._skewed()
         requests = self._chance.choice((1, 1, 2, 2, 3))
         return [[self.operation() for _ in range(self._chance.choice((1, 1, 2)))] for _ in range(requests)]
+
+    def _skewed(self) -> list[list[Operation]]:
+        """Read some, then write others: what a missing check turns into a lost update, a phantom or a write skew."""
+        reads = [self._read() for _ in range(self._chance.choice((1, 2, 2)))]
+        writes = [self._safe_write() for _ in range(self._chance.choice((0, 1, 1, 2)))]
+        return [reads, writes] if writes else [reads[:1], reads[1:]] if len(reads) > 1 else [reads]
+
+    def _safe_write(self) -> Operation:
+        """A write that seldom fails by the data."""
+        realm, collection = self._plain()
+        key = self._chance.choice(SET_UP)
+        kind = self._chance.randrange(4)
+        if kind == 0 and realm != GRAPH:
+            return Increment(realm, collection, _encoded(key), "n", self._chance.choice((-2, -1, 1)))
+        if kind == 1:
+            return Put(realm, collection, self._row(realm, key), _encoded(key))
+        return Patch(realm, collection, _encoded(key), {"a": self._chance.randrange(3)})
 
     def operation(self) -> Operation:
         """Return one operation."""
@@ -116,10 +137,12 @@ class Programs:
 
     def setup(self) -> list[Operation]:
         """Return what the first transaction of a run writes."""
-        out: list[Operation] = [Put(TABLE, ITEMS, self._item(1), encode_key([1]))]
-        out.append(Put(DOCUMENT, DOCS, {"k": 2, "a": 0, "n": 0}, encode_key([2])))
-        out.extend(Put(GRAPH, NODES, {"k": k, "a": 0}, encode_key([k])) for k in (1, 2))
-        return out
+        places = ((TABLE, ITEMS), (DOCUMENT, DOCS), (GRAPH, NODES))
+        return [
+            Put(r, c, {"k": k, "a": 0} | ({} if r == GRAPH else {"n": 3}), encode_key([k]))
+            for r, c in places
+            for k in SET_UP
+        ]
 
     def _key(self) -> int:
         return self._chance.choice(KEYS)
@@ -129,6 +152,12 @@ class Programs:
         if self._chance.random() < 0.5:
             row["b"] = self._chance.randrange(2)
         return row
+
+    def _row(self, realm: Realm, key: int) -> dict[str, int]:
+        if realm == TABLE:
+            return self._item(key)
+        row = {"k": key, "a": self._chance.randrange(3)}
+        return row if realm == GRAPH else row | {"n": 0}
 
     def _plain(self) -> tuple[Realm, Collection]:
         return self._chance.choice(((TABLE, ITEMS), (TABLE, ITEMS), (DOCUMENT, DOCS), (GRAPH, NODES)))
@@ -159,9 +188,7 @@ class Programs:
             return self._child()
         realm, collection = self._plain()
         key = self._key()
-        row = self._item(key) if realm == TABLE else {"k": key, "a": self._chance.randrange(3)}
-        if realm == DOCUMENT:
-            row["n"] = 0
+        row = self._row(realm, key)
         kind = self._chance.randrange(5)
         if kind == 0:
             return Insert(realm, collection, row, _encoded(key))

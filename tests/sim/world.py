@@ -13,6 +13,8 @@ from grit.core.ids import LinkId, Millis, Offset
 
 Thunk = Callable[[], None]
 START = Millis(1_700_000_000_000)
+SPEEDS = (1.0, 1.0, 0.3, 0.05)
+"""How readily a channel moves when it is drawn; each channel of a run is fast or slow for good."""
 
 
 class World:
@@ -25,6 +27,7 @@ class World:
         self.logs: dict[str, list[bytes]] = {}
         self.journal: list[str] = []
         self._channels: dict[str, deque[Thunk]] = {}
+        self._speeds: dict[str, float] = {}
         self._ready: list[str] = []
         self._tickers: list[Thunk] = []
         self._watchers: dict[str, list[Thunk]] = {}
@@ -33,7 +36,10 @@ class World:
 
     def later(self, channel: str, thunk: Thunk) -> None:
         """Do `thunk` some time after everything that is in `channel` already."""
-        queue = self._channels.setdefault(channel, deque())
+        queue = self._channels.get(channel)
+        if queue is None:
+            queue = self._channels[channel] = deque()
+            self._speeds[channel] = self.chance.choice(SPEEDS)
         if not queue:
             self._ready.append(channel)
         queue.append(thunk)
@@ -89,6 +95,8 @@ class World:
             return
         at = self.chance.randrange(len(self._ready))
         name = self._ready[at]
+        if self.chance.random() > self._speeds[name]:
+            return
         queue = self._channels[name]
         thunk = queue.popleft()
         if not queue:
