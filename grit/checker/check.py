@@ -1,4 +1,4 @@
-"""The checks of logs and databases: `check_log` (W0-W4, W9) and `check_state` (W6). Rules of the application: `app`."""
+"""The checks: `check_log` (W0-W4, W9), `check_state` (W6), and `check_app` for the rules of the application."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,11 +8,15 @@ from grit.checker.agreement import compare_logs
 from grit.checker.dbtl import RealmHistory, read_dbtl
 from grit.checker.difference import judge_position, judge_rows
 from grit.checker.gtl import GlobalHistory, read_gtl
-from grit.checker.replay import judge_images
+from grit.checker.replay import found_before, judge_images
 from grit.checker.report import Finding, Report, in_order
+from grit.checker.rules import Named, Rule
+from grit.checker.serial import newest_whole_csn, serial_order
 from grit.checker.sources import Sources, copy_dbtl, copy_gtl, rows_at_one_position
+from grit.checker.tables import Tables, realms_named_in
+from grit.checker.trial import Trial
 from grit.core.catalog import RealmDef
-from grit.core.errors import StoreRefused
+from grit.core.errors import ConfigError, StoreRefused
 from grit.core.ids import Collection, Realm
 from grit.core.queries import StoreAnswer
 
@@ -140,6 +144,45 @@ def _judge_realm(history: RealmHistory, answer: StoreAnswer, names: Sequence[Col
     findings, older = judge_rows(history, mark, rows)
     note = f"realm {history.realm}: {older} rows are older than the log and untouched since: nothing to compare"
     return _RealmState(tuple(findings), note=note if older else "", transactions=mark.lsn, rows=len(rows))
+
+
+async def check_app(rules: Sequence[Rule], sources: Sources, *, at: int | None = None) -> Report:
+    """Hold the rules to the state at a Csn, replayed from the logs; bisect those that are broken.
+
+    Args:
+        rules: Each a query that must return no row.
+        sources: The deployment; its databases are not asked.
+        at: The Csn; None: the newest at which every realm is complete.
+
+    Raises:
+        ConfigError: A rule is no query over the catalogue's collections, or `at` lies in the future.
+        LogUnavailable: A log cannot be reached.
+    """
+    histories = await read_histories(sources, is_quiesced=False)
+    newest = newest_whole_csn(histories.gtl, histories.realms)
+    if at is not None and not 0 <= at <= newest:
+        raise ConfigError(f"--at {at}: the newest Csn at which every realm is complete is {newest}")
+    csn = newest if at is None else at
+    steps = serial_order(histories.realms, csn)
+    with Tables(realms_named_in(rules, sources.realms)) as tables:
+        trial = Trial(tables, steps)
+        wanted = {rule.id: tables.collections_of(rule) for rule in rules}
+        rows = trial.fill(len(steps), frozenset[Named]().union(*wanted.values()))
+        broken = [(rule, found) for rule in rules if (found := tables.broken_by(rule))]
+        findings = [trial.explain(rule, found, wanted[rule.id]) for rule, found in broken]
+    coverage = {"rules": len(rules), "rows": rows, "csn": csn}
+    notes = (f"state at Csn {csn}",)
+    named = {realm for collections in wanted.values() for realm, _ in collections}
+    gaps = (*histories.gaps(), *_older_data([histories.realms[realm] for realm in sorted(named)]))
+    return Report("app", len(steps), tuple(findings), gaps, notes, coverage)
+
+
+def _older_data(histories: Sequence[RealmHistory]) -> list[str]:
+    return [
+        f"realm {history.realm}: what was in its database before its log began, and was not written since"
+        for history in histories
+        if found_before(history)
+    ]
 
 
 def _coverage(histories: Histories) -> dict[str, int]:

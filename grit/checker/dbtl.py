@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from grit.checker.copies import LogCopy
 from grit.checker.leadership import Leadership
 from grit.checker.report import Finding
-from grit.checker.sources import LogCopy
 from grit.core.ids import Csn, Epoch, Lsn, Offset, Realm, TxnId
 from grit.core.records import DbtlRecord, DbtmEpoch, Entries, Entry, Genesis, Refused
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from grit.checker.copies import LogCopy
 from grit.checker.leadership import Leadership
 from grit.checker.report import Finding
-from grit.checker.sources import LogCopy
 from grit.core.ids import Csn, Epoch, Offset, Realm, TxnId, began_at
 from grit.core.records import CommitEntry, Commits, Fence, Genesis, GtlRecord, GtmEpoch, PartEntry, Refused
 

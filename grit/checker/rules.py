@@ -14,7 +14,9 @@ import msgspec
 import yaml
 
 from grit.core.errors import ConfigError
+from grit.core.ids import Collection, Realm
 
+Named = tuple[Realm, Collection]
 _KEYS = ("id", "title", "sql")
 
 
@@ -25,6 +27,13 @@ class Rule(msgspec.Struct, frozen=True):
     title: str
     sql: str
     place: str
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """What a rule returned: the first rows, as text, and how many there are in all."""
+
+    rows: tuple[str, ...]
+    count: int
 
 
 def parse_rules(text: str, name: str) -> tuple[Rule, ...]:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from grit.checker.copies import LogCopy, Placed
 from grit.core.catalog import RealmDef
 from grit.core.errors import LogError
 from grit.core.ids import Offset, Realm
@@ -33,22 +34,6 @@ class Sources(msgspec.Struct, frozen=True):
     realms: Mapping[Realm, RealmDef]
     open_log: Callable[[str], Awaitable[Log]]
     open_reader: Callable[[RealmDef], Awaitable[StoreReader]]
-
-
-class Placed(msgspec.Struct, Generic[Record], frozen=True):
-    """A record, where it lies, and its bytes."""
-
-    offset: Offset
-    record: Record
-    payload: bytes
-
-
-class LogCopy(msgspec.Struct, Generic[Record], frozen=True):
-    """A log as far as it can be read; `damage` says why no further, "" = read to its end."""
-
-    name: str
-    records: tuple[Placed[Record], ...]
-    damage: str = ""
 
 
 async def copy_gtl(sources: Sources) -> LogCopy[GtlRecord]:

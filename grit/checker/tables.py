@@ -17,13 +17,12 @@ from typing import Self
 import msgspec
 
 from grit.checker.replay import Images
-from grit.checker.rules import Rule
+from grit.checker.rules import Broken, Named, Rule
 from grit.core.catalog import END, START, CollectionDef, RealmDef, Shape
 from grit.core.errors import ConfigError
 from grit.core.ids import Collection, Realm
 from grit.core.values import Value, decode_record
 
-Named = tuple[Realm, Collection]
 WHOLE = "_record"
 ROWS_MAX = 20
 """Rows of a broken rule that are kept; the others are counted."""
@@ -33,13 +32,6 @@ _STEPS_A_LOOK = 1_000_000
 _READING = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 )  # fmt: skip
-
-
-class Broken(msgspec.Struct, frozen=True):
-    """What a rule returned: the first rows, as text, and how many there are in all."""
-
-    rows: tuple[str, ...]
-    count: int
 
 
 class Tables:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from grit.checker.app import check_app
+from grit.checker.check import check_app
 from grit.checker.report import Report, Verdict
 from grit.checker.rules import Rule, parse_rules
 from grit.checker.tables import Tables, columns_of
