@@ -24,8 +24,8 @@ PURE = (
     "grit/sidecar/session.py",
     "grit/checker/**/*.py",
 )
-CHECKER_SHELL = {"grit.checker.sources", "grit.checker.check"}
-"""What fetches logs and rows for the analysis of the checker, and calls one after the other."""
+CHECKER_SHELL = {"grit.checker.sources", "grit.checker.check", "grit.checker.tables"}
+"""What fetches logs and rows for the analysis, calls one after the other, and runs an application's rules as SQL."""
 
 IMPURE = frozenset(
     [
