@@ -1,22 +1,36 @@
-"""`grit check`: the consistency checker on a deployment. Imports are late: `grit --help` must be fast."""
+"""`grit check`: the consistency checker on a deployment."""
 
-import asyncio
-import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from grit.checker.check import check_app, check_log, check_state
+from grit.checker.report import Report
+from grit.checker.rules import parse_rules
+from grit.checker.sources import Sources
+from grit.cli.config_option import DEFAULT_CONFIG, read_config
+from grit.config.model import Config, LogConfig
+from grit.core.catalog import RealmDef
+from grit.core.errors import ConfigError
+from grit.log.embedded import EmbeddedLog
+from grit.log.port import LogUnavailable
+from grit.runtime.run import run
+from grit.store.open import MEMORY, open_reader
+from grit.store.port import StoreUnavailable
+
 if TYPE_CHECKING:
-    from grit.checker.report import Report
-    from grit.checker.sources import Sources
-    from grit.config.model import Config
+    from grit.log.port import Log
+    from grit.store.port import StoreReader
 
-EXIT_ENVIRONMENT = 3
+_RULES_BYTES_MAX = 1 << 20
 
-_CONFIG = click.argument("config", type=click.Path(path_type=Path), default=Path("grit.yaml"))
-_OUTPUT = click.option(
+_Command = Callable[[Any], Any]
+_config: _Command = click.argument(
+    "config_path", metavar="[CONFIG]", type=click.Path(path_type=Path), default=Path(DEFAULT_CONFIG)
+)
+_output: _Command = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print."
 )
 
@@ -25,45 +39,80 @@ _OUTPUT = click.option(
 def check() -> None:
     """Check a deployment: its logs, its databases, or the rules of the application.
 
-    Exit status: 0 valid, 1 a finding, 2 not everything could be judged, 3 usage or environment. The last line of text is
-    VALID, INVALID or UNKNOWN, and how many transactions and findings there are.
+    Exit status: 0 valid, 1 a finding, 2 not everything could be judged, 3 usage or environment. The last line of text
+    is VALID, INVALID or UNKNOWN, and how many transactions and findings there are.
     """
 
 
-@check.command()
-@_CONFIG
+@check.command("log")
+@_config
 @click.option("--quiesced", is_flag=True, help="Nothing is in progress: whatever committed must be in every log.")
-@_OUTPUT
-def log(config: Path, quiesced: bool, output: str) -> None:  # noqa: FBT001 - click gives it by name
+@_output
+def log_command(config_path: Path, *, quiesced: bool, output: str) -> int:
     """Are the logs well formed, and do they agree on every transaction?"""
-    from grit.checker.check import check_log
-
-    _report(lambda sources: check_log(sources, is_quiesced=quiesced), config, output)
+    return _report(check_log(_sources(read_config(config_path)), is_quiesced=quiesced), output)
 
 
-@check.command()
-@_CONFIG
-@_OUTPUT
-def state(config: Path, output: str) -> None:
+@check.command("state")
+@_config
+@_output
+def state_command(config_path: Path, *, output: str) -> int:
     """Is every database what its log says, row by row? May be asked while the system runs."""
-    from grit.checker.check import check_state
-
-    _report(check_state, config, output)
+    return _report(check_state(_sources(read_config(config_path))), output)
 
 
-@check.command()
-@click.argument("rules", type=click.Path(path_type=Path))
-@_CONFIG
-@click.option(
-    "--at", type=click.IntRange(min=0), metavar="CSN", help="Look at the state at this Csn, not at the newest."
-)
-@_OUTPUT
-def app(rules: Path, config: Path, at: int | None, output: str) -> None:
+@check.command("app")
+@click.argument("rules_path", metavar="RULES", type=click.Path(path_type=Path))
+@_config
+@click.option("--at", type=click.IntRange(min=0), metavar="CSN", help="Look at the state at this Csn, not the newest.")
+@_output
+def app_command(rules_path: Path, config_path: Path, *, at: int | None, output: str) -> int:
     """Do the rules in RULES hold? Each is an SQL query over realm.collection that must return no row."""
-    from grit.checker.check import check_app
-    from grit.checker.rules import parse_rules
+    rules = parse_rules(_read_rules(rules_path), str(rules_path))
+    return _report(check_app(rules, _sources(read_config(config_path)), at=at), output)
 
-    def run(sources: "Sources") -> "Coroutine[Any, Any, Report]":
-        return check_app(parse_rules(_read(rules), str(rules)), sources, at=at)
 
-    _report(run, config, output)
+def _report(work: Coroutine[Any, Any, Report], output: str) -> int:
+    """Run a check, print its report, return the exit status."""
+    try:
+        report = run(work)
+    except (LogUnavailable, StoreUnavailable) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(report.json() if output == "json" else report.text())
+    return report.exit_status
+
+
+def _sources(config: Config) -> Sources:
+    async def open_log(name: str) -> "Log":
+        return await EmbeddedLog.open(_log_folder(config.log, name, config.source), name)
+
+    async def open_store(realm: RealmDef) -> "StoreReader":
+        if realm.engine == MEMORY:
+            raise ConfigError(
+                f"{config.source}: the database of realm {realm.name} is in the memory of a process: "
+                "it cannot be checked from outside"
+            )
+        return open_reader(realm, {})
+
+    return Sources(config.realms, open_log, open_store)
+
+
+def _log_folder(log: LogConfig, name: str, source: str) -> Path:
+    """Return where a log lies. To open one that is missing would make it, and an empty log says nothing."""
+    if log.path is None:
+        raise ConfigError(f"{source}: the logs are in the memory of a process: they cannot be checked from outside")
+    path = log.path / f"{name}.log.db"
+    if not path.exists():
+        raise ConfigError(f"{path}: no such log: has this deployment ever run, and here?")
+    return log.path
+
+
+def _read_rules(path: Path) -> str:
+    try:
+        if path.is_file() and path.stat().st_size > _RULES_BYTES_MAX:
+            raise ConfigError(f"{path}: larger than {_RULES_BYTES_MAX:,} bytes: these are no rules")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text, at byte {error.start:,}") from error
