@@ -133,7 +133,7 @@ class Desk:
         elif not self._joins(txn):
             refusal = self.find_refusal(txn)
             if refusal is not None:
-                self._count_abort(refusal)
+                self._remember_abort(refusal)
                 self._answer_all(txn, refusal)
             else:
                 self._admit(txn)
@@ -259,8 +259,7 @@ class Desk:
         """Answer everybody who waits for `txn`, and let the next one with its key try."""
         del self._by_txid[txn.txid]
         if outcome.state == State.ABORTED:
-            self._count_abort(outcome)
-            self.aborted.add(outcome)
+            self._remember_abort(outcome)
         else:
             self.committed_count += 1
         self._answer_all(txn, outcome)
@@ -326,5 +325,7 @@ class Desk:
     def _answer(self, asker: Asker, outcome: Outcome) -> None:
         self._effects.append(Send(asker.link, OutcomeAnswered(asker.id, outcome, self._fold.now)))
 
-    def _count_abort(self, outcome: Outcome) -> None:
+    def _remember_abort(self, outcome: Outcome) -> None:
+        # Also who was never voted on: what made it abort may pass, and a second copy would commit.
         self.aborts[outcome.code] += 1
+        self.aborted.add(outcome)

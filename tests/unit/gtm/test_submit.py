@@ -2,10 +2,10 @@
 
 from grit.core.errors import Code
 from grit.core.fold import LIFE_MS
-from grit.core.ids import Csn, LinkId, Millis, Realm, TxnId
+from grit.core.ids import Csn, Epoch, LinkId, Millis, Realm, TxnId
 from grit.core.messages import Decision, OutcomeAnswered, Vote
 from grit.core.outcome import Outcome, State
-from grit.core.records import Refused
+from grit.core.records import Fence, Refused
 from gtm.config import GtmConfig
 from tests.unit.gtm.rig import SIDECAR, START, A, B, Rig, txn
 
@@ -87,6 +87,17 @@ def test_a_second_copy_that_drains_after_the_abort_is_not_decided_again() -> Non
     rig.hear(A, rig.votes(A, v0=Vote(txn(1), Code.PHANTOM.value, "x")))
     assert rig.outcome(rig.submit(txn(1), A)) == rig.assert_aborted(first, Code.PHANTOM)
     assert len(rig.asked(A)) == 1
+
+
+def test_a_second_copy_of_what_was_refused_at_once_is_not_admitted_when_the_reason_has_passed() -> None:
+    rig = Rig()
+    rig.serve(A)
+    first = rig.submit(txn(1), A, B)
+    rig.log.append(Fence(B, Epoch(1)))
+    rig.settle()
+    rig.open(B)
+    rig.hello(B)
+    assert rig.outcome(rig.submit(txn(1), A, B)) == rig.assert_aborted(first, Code.REALM_DOWN)
 
 
 def test_a_refused_transaction_is_not_admitted() -> None:
