@@ -77,7 +77,7 @@ def _judge_image(
 ) -> Iterator[Finding]:
     place = image.collection, image.key
     try:
-        told = _before_of(write, image)
+        told = _before_of(image)
         before = _decoded(state[place]) if place in state else told
         after = _outcome(write, before)
         logged = _decoded(image.after)
@@ -105,12 +105,11 @@ def _outcome(write: Write, before: _Fields | None) -> _Fields | None:
     return {field: value for field, value in (before | changes | sums).items() if value is not None}
 
 
-def _before_of(write: Write, image: Image) -> _Fields | None:
-    """Return the before-image that the log tells: whole for a replaced or deleted record, else the changed fields."""
+def _before_of(image: Image) -> _Fields | None:
+    """Return the before-image that the log tells: the after-image, with what the changed fields held before."""
     if image.before is None:
         return None
-    kept = dict(decode_value(image.before))
-    whole = (_decoded(image.after) or {}) | kept if write.act is Act.CHANGE else kept
+    whole = (_decoded(image.after) or {}) | dict(decode_value(image.before))
     return {field: value for field, value in whole.items() if value is not None}
 
 

@@ -17,7 +17,6 @@ from grit.core.parts import (
     Part,
     Write,
     after_image,
-    decode_changes,
     encode_changes,
     encode_image,
     encode_part,
@@ -181,10 +180,10 @@ class Recorded:
         rows = self._rows[realm]
         before = rows.get(write.key)
         after = after_image(write, before)
-        kept = None if before is None else encode_changes(before)
-        if before is not None and write.act == Act.CHANGE:
-            fields = [*decode_changes(write.fields), *(field for field, _ in write.deltas)]
-            kept = encode_changes({field: before.get(field) for field in fields})
+        kept = None
+        if before is not None:
+            changed = [f for f in {**before, **(after or {})} if after is None or before.get(f) != after.get(f)]
+            kept = encode_changes({field: before.get(field) for field in changed})
         if after is None:
             rows.pop(write.key, None)
         else:
