@@ -16,8 +16,9 @@ from tests.sim.world import World
 class Cluster:
     """Builds the processes and links them; each can be killed and started again."""
 
-    def __init__(self, seed: int, *, clients: int, transactions: int) -> None:
+    def __init__(self, seed: int, *, clients: int, transactions: int, restarts: int = 0) -> None:
         self.world = World(seed)
+        self._restarts = restarts
         self.stores = {realm: MemoryStore(definition) for realm, definition in CATALOGUE.items()}
         self._starts = 0
         self.gtm = self._start_gtm()
@@ -36,7 +37,7 @@ class Cluster:
         self.world.run_until(lambda: self.setup.is_done)
         for client in self.clients:
             self._reach(client)
-        self.world.run_until(lambda: all(client.is_done for client in self.clients))
+        self.world.run_until(self._are_clients_done)
         self.settle()
         self.check()
 
@@ -73,6 +74,13 @@ class Cluster:
         for client in (self.setup, *self.clients):
             if client.is_reached:
                 self._reach(client)
+
+    def _are_clients_done(self) -> bool:
+        chance = self.world.chance
+        if self._restarts and chance.random() < 0.01:
+            self._restarts -= 1
+            self.restart(chance)
+        return all(client.is_done for client in self.clients)
 
     def _is_at_rest(self) -> bool:
         for realm, dbtm in self.dbtms.items():

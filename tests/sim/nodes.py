@@ -49,6 +49,7 @@ class Node:
         self._reading: set[str] = set()
         self._watchers: dict[str, Callable[[], None]] = {}
         self._peers: dict[LinkId, Node] = {}
+        self._dialled: dict[LinkId, str] = {}
         world.on_tick(self._tick)
 
     def post(self, event: Any) -> None:
@@ -104,12 +105,16 @@ class Node:
             assert isinstance(effect, Trace), effect
 
     def connect(self, peer: "Node", as_peer: tuple[str, str], to_peer: tuple[str, str]) -> LinkId:
-        """Open a link to another process: it sees `as_peer`, this one sees `to_peer`; return its id."""
+        """Open a link to another process: it sees `as_peer`, this one sees `to_peer`; return its id.
+
+        A dialer learns of the end of one link before it dials the next to the same peer.
+        """
         link = self.world.new_link()
         self._peers[link] = peer
         peer._peers[link] = self
-        self.world.later(f"{self.name}.up.{link}", lambda: self.post(LinkOpened(link, to_peer)))
-        self.world.later(f"{self.name}>{link}", lambda: peer.post(LinkOpened(link, as_peer)))
+        self._dialled[link] = f"{self.name}.dial.{to_peer}"
+        self.world.later(self._dialled[link], lambda: self.post(LinkOpened(link, to_peer)))
+        self.world.later(f"{self.name}>{link};", lambda: peer.post(LinkOpened(link, as_peer)))
         return link
 
     def close(self, link: LinkId) -> None:
@@ -122,8 +127,9 @@ class Node:
         peer._hang_up(link)
 
     def _hang_up(self, link: LinkId) -> None:
-        self.world.drop(f"{self.name}>{link}")
-        self.world.later(f"{self.name}.down.{link}", lambda: self.post(LinkClosed(link)))
+        self.world.drop(f"{self.name}>{link};")
+        channel = self._dialled.pop(link, f"{self.name}.down.{link}")
+        self.world.later(channel, lambda: self.post(LinkClosed(link)))
 
     def link_to(self, peer: "Node") -> LinkId | None:
         """Return the link to a process; None: there is none."""
@@ -137,7 +143,7 @@ class Node:
         peer = self._peers.get(link)
         if peer is not None:
             self.world.note(f"{self.name} -> {peer.name}: {message}")
-            self.world.later(f"{self.name}>{link}", lambda: peer.post(Received(link, message)))
+            self.world.later(f"{self.name}>{link};", lambda: peer.post(Received(link, message)))
 
     def _append(self, log: str, payload: bytes) -> None:
         offset = self.world.append(log, payload)

@@ -45,7 +45,7 @@ class World:
         queue.append(thunk)
 
     def drop(self, prefix: str) -> None:
-        """Forget everything that is on its way in channels whose name begins with `prefix`."""
+        """Forget everything that is on its way in channels whose name begins with `prefix`; end it with what ends a name."""
         for name in [name for name in self._ready if name.startswith(prefix)]:
             self._channels[name].clear()
             self._ready.remove(name)
