@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from grit.core.catalog import END, START, Bound, Check, CollectionDef, RealmDef, Shape
+from grit.core.collection_rules import violated_check
 from grit.core.errors import Code
 from grit.core.ids import Collection, Key
 from grit.core.keys import decode_key, encode_key
 from grit.core.parts import Act, Expect, KeyRead, PredicateRead, Read, Write, after_image, encode_image, touched_fields
-from grit.core.predicate import And, Compare, encode_expr, matches
+from grit.core.predicate import And, Compare, encode_expr
 from grit.core.values import INT_MAX, INT_MIN, Row, decode_record
 
 ANY_INT = Bound(INT_MIN, INT_MAX)
@@ -168,9 +169,10 @@ def _static(planned: Planned, definition: CollectionDef) -> Iterator[tuple[Code,
         set_here = planned.fields is None or field in planned.fields - planned.deltas
         if set_here and value is not None and not _within(value, bound):
             yield Code.BOUND_VIOLATION, f"{record}: {field} = {value} is outside {_interval(bound)}"
-    for check in definition.checks:
-        if _check_fires(planned, check) and not matches(check.where, planned.after):
-            yield Code.CONSTRAINT, f"{record}: check `{check.text}` does not hold"
+    fired = tuple(check for check in definition.checks if _check_fires(planned, check))
+    check = violated_check(msgspec.structs.replace(definition, checks=fired), planned.after) if fired else None
+    if check is not None:
+        yield Code.CONSTRAINT, f"{record}: check `{check.text}` does not hold"
 
 
 def _check_fires(planned: Planned, check: Check) -> bool:
