@@ -67,7 +67,11 @@ async def check_log(sources: Sources, *, is_quiesced: bool = False) -> Report:
     Raises:
         LogUnavailable: A log cannot be reached.
     """
-    histories = await read_histories(sources, is_quiesced=is_quiesced)
+    return judge_logs(await read_histories(sources, is_quiesced=is_quiesced), is_quiesced=is_quiesced)
+
+
+def judge_logs(histories: Histories, *, is_quiesced: bool) -> Report:
+    """Return the report of `check_log` on logs that have been read."""
     agreement = compare_logs(histories.gtl, histories.realms, is_quiesced=is_quiesced)
     findings = [*histories.gtl.findings, *agreement.findings]
     for history in histories.realms.values():
