@@ -249,12 +249,12 @@ class DbtmMachine:
         elif valid and not mine and self.epoch:
             self._follow()
         elif not valid and mine and record.epoch == self.epoch:
-            self._retry_at = Millis(self._clock.now + RETRY_MS)
+            self._retry_in(Phase.CLAIMING)
 
     def _reached_end(self, log: str) -> None:
         self._caught_up.add(log)
         if log == GTL and self.phase == Phase.FENCING and not self._is_fenced():
-            self._retry_at = Millis(self._clock.now + RETRY_MS)
+            self._retry_in(Phase.FENCING)
         self._advance()
 
     def _advance(self) -> None:
@@ -295,7 +295,17 @@ class DbtmMachine:
             self._step_down()
             self.phase = Phase.CLAIMING
             self.epoch = Epoch(0)
-        self._retry_at = Millis(self._clock.now + RETRY_MS)
+            self._retry_in(Phase.CLAIMING)
+        elif event.log == GTL:
+            self._retry_in(Phase.FENCING)
+
+    def _retry_in(self, phase: Phase) -> None:
+        """Try the step of a phase again soon, if it is still in it.
+
+        A step that was taken must not be taken again: a retry that was due in FENCING would merge twice.
+        """
+        if self.phase == phase:
+            self._retry_at = Millis(self._clock.now + RETRY_MS)
 
     # --- leadership ---------------------------------------------------------------------------------
 
@@ -312,7 +322,7 @@ class DbtmMachine:
 
     def _not_opened(self, reason: str) -> None:
         """The database does not answer yet: `tick` asks again."""
-        self._retry_at = Millis(self._clock.now + RETRY_MS)
+        self._retry_in(Phase.OPENING)
 
     def _check_identity(self) -> None:
         """Compare the logs with what the database has applied, then claim."""
@@ -329,7 +339,7 @@ class DbtmMachine:
                 "check the configuration of the log and the database"
             )
         elif not self._voting.gtl.log_id:
-            self._retry_at = Millis(self._clock.now + RETRY_MS)
+            self._retry_in(Phase.OPENING)
             self._caught_up.discard(GTL)
         else:
             if fold.offset == 0:
@@ -353,6 +363,7 @@ class DbtmMachine:
     def _start_merging(self) -> None:
         """Every committed global of this realm is in the fold now: those above `gtl_through` go to the log."""
         self.phase = Phase.MERGING
+        self._retry_at = Millis(0)
         self._appending = 0
         self._merging = self._voting.unmerged()
         if self._merging:
@@ -397,7 +408,7 @@ class DbtmMachine:
 
     def _merge_away(self, facts: Facts, reason: str) -> None:
         facts.done()
-        self._retry_at = Millis(self._clock.now + RETRY_MS)
+        self._retry_in(Phase.MERGING)
 
     def _serve(self) -> None:
         self.phase = Phase.SERVING

@@ -461,7 +461,8 @@ class Rig:
 
     def entries(self) -> list[tuple[Lsn, Entry]]:
         """Return what the fold of the DBTL holds."""
-        fold, out = DbtlFold("dbtl.shop", SHOP), []
+        fold = DbtlFold("dbtl.shop", SHOP)
+        out: list[tuple[Lsn, Entry]] = []
         for offset, record in enumerate(self.logs[DBTL]):
             out.extend(fold.apply(Offset(offset), record).entries)
         return out
