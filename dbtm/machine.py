@@ -261,6 +261,8 @@ class DbtmMachine:
         """Take the next steps of a take-over that what was folded allows."""
         if self.phase == Phase.OPENING and self._caught_up >= {DBTL, GTL, "database"}:
             self._check_identity()
+        if self.phase == Phase.CLAIMING and not self.epoch and not self._retry_at and self._ledger.fold.offset:
+            self._claim()
         if self.phase == Phase.FENCING and self._is_fenced():
             self._start_merging()
         if self.phase == Phase.MERGING and not self._merging and self._ledger.newest == self._ledger.tail:
@@ -342,12 +344,17 @@ class DbtmMachine:
             self._retry_in(Phase.OPENING)
             self._caught_up.discard(GTL)
         else:
-            if fold.offset == 0:
-                self._append(DBTL, Genesis(self._fresh_log_id, self._realm, FORMAT))
             self._claim()
 
     def _claim(self) -> None:
+        """Claim the next epoch; an empty log gets its GENESIS first, and the claim follows when that is folded.
+
+        Together they could come apart: a log that begins with a claim is no log, for everybody and for ever.
+        """
         self.phase = Phase.CLAIMING
+        if self._ledger.fold.offset == 0:
+            self._append(DBTL, Genesis(self._fresh_log_id, self._realm, FORMAT))
+            return
         fence = self._voting.gtl.fences.get(self._realm, 0)
         self.epoch = Epoch(max(self._ledger.fold.epoch, fence) + 1)
         self._retry_at = Millis(0)
