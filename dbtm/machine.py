@@ -328,7 +328,7 @@ class DbtmMachine:
 
     def _check_identity(self) -> None:
         """Compare the logs with what the database has applied, then claim."""
-        fold, cursor = self._ledger.fold, self._cursor
+        fold, cursor, gtl_log_id = self._ledger.fold, self._cursor, self._voting.gtl.log_id
         if cursor is not None and (cursor.offset > fold.offset or cursor.lsn > fold.tail):
             self._halt(
                 f"log {fold.log} ends at offset {fold.offset} (Lsn {fold.tail}), the database of realm {self._realm} has "
@@ -340,7 +340,12 @@ class DbtmMachine:
                 f"the database of realm {self._realm} follows log {cursor.log_id}, {fold.log} is {fold.log_id}: "
                 "check the configuration of the log and the database"
             )
-        elif not self._voting.gtl.log_id:
+        elif fold.gtl_log_id and gtl_log_id and fold.gtl_log_id != gtl_log_id:
+            self._halt(
+                f"log {fold.log}: its realm is coordinated under GTL {fold.gtl_log_id}, this DBTM reads GTL {gtl_log_id}: "
+                "check which log the DBTM and the GTM use"
+            )
+        elif not gtl_log_id:
             self._retry_in(Phase.OPENING)
             self._caught_up.discard(GTL)
         else:
