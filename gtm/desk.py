@@ -27,6 +27,11 @@ class Desk:
         fold: The machine's fold of the GTL.
         realms: The links to the realms: who cannot vote is refused at once.
         effects: Where answers go; the machine's.
+
+    Attributes:
+        wall: The wall clock of the event; it may jump.
+        now: Milliseconds that have passed, for deadlines; only their differences mean something.
+        is_draining: Nothing new is taken.
     """
 
     def __init__(self, config: GtmConfig, fold: GtlFold, realms: Realms, effects: list[SharedEffect]) -> None:
@@ -37,6 +42,7 @@ class Desk:
         self._by_txid: dict[TxnId, Transaction] = {}
         self._by_key: dict[str, TxnId] = {}
         self._waiting_for_key = KeyWaiters()
+        self.wall = Millis(0)
         self.now = Millis(0)
         self.is_draining = False
         self.queue = Queue()
@@ -48,7 +54,7 @@ class Desk:
     @property
     def clock(self) -> Millis:
         """The GTM's clock: its own, or the largest time in the log if that is ahead."""
-        return max(self.now, self._fold.now)
+        return max(self.wall, self._fold.now)
 
     @property
     def is_idle(self) -> bool:

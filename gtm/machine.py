@@ -135,8 +135,9 @@ class GtmMachine:
         """Take an event at `now`, by the shell's wall clock; return what is to be done, in order."""
         if self._state == Leadership.HALTED:
             return []
-        # A wall clock may jump back; deadlines must not wait for it to come again.
-        self._now = self._desk.now = max(self._now, now)
+        # A wall clock may jump back; deadlines go by what has passed, and do not wait for it to come again.
+        self._now = self._desk.now = Millis(self._now + max(0, now - self._desk.wall))
+        self._desk.wall = now
         if self._state == Leadership.STARTING:
             self._begin_claim()
         self._take(event)
@@ -213,7 +214,7 @@ class GtmMachine:
         if record.leader_id == self._leader_id:
             if record.epoch == self._claim:
                 self._serve(record.epoch)
-        elif self._epoch > 0 or (self._claim is not None and record.epoch >= self._claim):
+        elif self._epoch > 0 or self._claim is not None:
             # Who has led, and lost its epoch while it did not know its own, follows too: it was replaced on purpose.
             self._follow()
 

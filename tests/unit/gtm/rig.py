@@ -100,6 +100,12 @@ class Rig:
                 self._catch_ups -= 1
                 self.step(LogCaughtUp(GTL))
 
+    def caught_up(self) -> None:
+        """Fold the log to its end, and finish one read to the end."""
+        self.fold()
+        self._catch_ups -= 1
+        self.step(LogCaughtUp(GTL))
+
     def land(self) -> None:
         """Put what is pending into the log, unfolded."""
         for append in self.pending:

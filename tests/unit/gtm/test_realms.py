@@ -126,6 +126,9 @@ def test_a_vote_of_an_epoch_above_the_fence_makes_the_gtm_fold_before_it_counts(
     rig.settle()
     assert rig.outcome(request).state == State.COMMITTED
     assert rig.commits()[0].entries[0].parts[0].dbtm_epoch == 2
+    rig.pass_time(1_000)
+    rig.submit(txn(2), A)
+    assert len(rig.asked(A)) == 2
 
 
 def test_a_vote_whose_fence_is_not_in_the_log_is_no_vote() -> None:
@@ -224,6 +227,23 @@ def test_votes_that_come_too_late_or_twice_count_once_or_not_at_all() -> None:
     rig.hear(A, no)
     rig.hear(A, rig.votes(A))
     rig.assert_aborted(request, Code.PHANTOM)
+
+
+def test_the_first_votes_of_a_realm_on_a_round_count() -> None:
+    rig = Rig()
+    rig.serve(A, B)
+    request = rig.submit(txn(1), A, B)
+    rig.hear(A, rig.votes(A, v0=Vote(txn(1), Code.PHANTOM.value, "x")))
+    rig.vote(A, B)
+    rig.assert_aborted(request, Code.PHANTOM)
+
+
+def test_a_realm_hears_how_far_the_gtm_has_folded_after_every_hello() -> None:
+    rig = Rig()
+    rig.serve(A)
+    pushes = len(rig.decided(A))
+    rig.hello(A)
+    assert len(rig.decided(A)) == pushes + 1
 
 
 # --- a link that broke ---------------------------------------------------------------------------------

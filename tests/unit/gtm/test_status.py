@@ -98,6 +98,18 @@ def test_a_refusal_by_a_participant_aborts_what_votes() -> None:
     assert rig.commits() == []
 
 
+def test_what_is_refused_while_it_waits_for_a_round_is_not_voted_on() -> None:
+    rig = Rig()
+    rig.serve(A)
+    rig.submit(txn(1), A)
+    request = rig.submit(txn(2), A)
+    rig.log.append(Refused(Epoch(0), (txn(2),)))
+    rig.settle()
+    rig.vote(A)
+    rig.assert_aborted(request, Code.REFUSED)
+    assert len(rig.asked(A)) == 1
+
+
 def test_a_refusal_by_a_participant_voids_an_entry_behind_it() -> None:
     rig = Rig()
     rig.serve(A, B)
