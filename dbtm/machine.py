@@ -212,8 +212,16 @@ class DbtmMachine:
         for offset, record in event.records:
             assert isinstance(record, GtlRecord)
             decided |= self._voting.fold(offset, record)
+            if isinstance(record, Fence):
+                self._heed_fence()
         if decided:
             self._look_again()
+
+    def _heed_fence(self) -> None:
+        """Another leads, and its epoch is not folded here yet: votes are over; what is in flight is answered then."""
+        if self.phase in (Phase.SERVING, Phase.MERGING) and self._voting.gtl.fences[self._realm] > self.epoch:
+            self._step_down()
+            self.phase = Phase.FOLLOWING
 
     def _fold_dbtl(self, offset: Offset, record: DbtlRecord) -> None:
         mine = self._is_mine(record)
@@ -246,7 +254,7 @@ class DbtmMachine:
             self.phase = Phase.FENCING
             self._append(GTL, Fence(self._realm, self.epoch))
             self._effects.append(CatchUp(GTL))
-        elif valid and not mine and self.epoch:
+        elif valid and not mine and self.phase != Phase.OPENING:
             self._follow()
         elif not valid and mine and record.epoch == self.epoch:
             self._retry_in(Phase.CLAIMING)
