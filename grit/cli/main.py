@@ -17,6 +17,8 @@ from grit.core.errors import ConfigError, GritError, Kind, LogError, StoreRefuse
 GOOD, FINDING, UNKNOWN, ENVIRONMENT = 0, 1, 2, 3
 
 COMMANDS: CommandTable = {
+    "dev": Lazy("grit.cli.dev:dev", "Run every role in one process: to try, and to develop with."),
+    "serve": Lazy("grit.cli.serve:serve", "Run one or more roles of a deployment in this process."),
     "init": Lazy("grit.cli.init:init", "Start a project: a configuration, an example, how to run them."),
     "config": Family(
         "Look at a configuration.",
