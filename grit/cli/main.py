@@ -36,11 +36,14 @@ def main() -> None:
 def run(arguments: Sequence[str], commands: CommandTable = COMMANDS) -> int:
     """Run one command and return its exit status; no arguments ask for help."""
     try:
-        status = _group(commands).main(list(arguments) or ["--help"], prog_name="grit", standalone_mode=False)
+        # Not `main` of click, which ends with status 1, "a finding", when the reader of a pipe leaves.
+        group = _group(commands)
+        with group.make_context("grit", list(arguments) or ["--help"]) as context:
+            status = group.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return _failed("interrupted")
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "grit"
