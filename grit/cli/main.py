@@ -19,6 +19,7 @@ GOOD, FINDING, UNKNOWN, ENVIRONMENT = 0, 1, 2, 3
 COMMANDS: CommandTable = {
     "dev": Lazy("grit.cli.dev:dev", "Run every role in one process: to try, and to develop with."),
     "serve": Lazy("grit.cli.serve:serve", "Run one or more roles of a deployment in this process."),
+    "check": Lazy("grit.cli.check:check", "Prove that logs, databases and the rules of an application are in order."),
     "init": Lazy("grit.cli.init:init", "Start a project: a configuration, an example, how to run them."),
     "config": Family(
         "Look at a configuration.",
