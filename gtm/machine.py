@@ -23,7 +23,7 @@ import msgspec
 
 from grit.core.errors import Code, LogError
 from grit.core.fold import GtlFold, GtlFolded
-from grit.core.ids import Epoch, LeaderId, LinkId, Millis, Realm, TxnId
+from grit.core.ids import Epoch, LeaderId, LinkId, Millis, Realm
 from grit.core.messages import (
     CancelAsked,
     DbtmHello,
@@ -58,10 +58,10 @@ from grit.core.steps import (
 )
 from gtm.config import GtmConfig
 from gtm.desk import Desk
-from gtm.evaluate import evaluate
 from gtm.outbox import Outbox
 from gtm.realms import RealmLink, Realms
-from gtm.rounds import Round, Transaction
+from gtm.rounds import Transaction
+from gtm.voting import Voting
 
 
 class DrainAsked(msgspec.Struct, frozen=True):
@@ -103,8 +103,7 @@ class GtmMachine:
         self._realms = Realms(self._fold)
         self._desk = Desk(config, self._fold, self._realms, self._effects)
         self._outbox = Outbox(config)
-        self._round: Round | None = None
-        self._round_number = 0
+        self._voting = Voting(config, self._fold, self._realms, self._desk, self._outbox, self._effects)
         self._state = Leadership.STARTING
         self._epoch = Epoch(0)
         self._claim: Epoch | None = None
@@ -170,13 +169,13 @@ class GtmMachine:
             self._begin_claim()
         if self._state != Leadership.SERVING:
             return
-        self._resume_realms()
-        self._close_round()
+        self._voting.resume_realms()
+        self._voting.close_round()
         self._append_commits()
         # Outcomes before the next parts: a vote must not be spoilt by what is decided.
         self._effects += self._realms.pushes(self._now, self._epoch, self._config.quiet_push_ms)
-        self._open_round()
-        self._ask_for_votes()
+        self._voting.open_round()
+        self._voting.ask()
         self._append_refusal()
 
     # --- leadership ------------------------------------------------------------------------------------
@@ -194,8 +193,7 @@ class GtmMachine:
 
     def _caught_up(self) -> None:
         self._is_catching_up = False
-        if self._round is not None:
-            self._round.has_folded = True
+        self._voting.folded()
         self._claim_if_read()
 
     def _claim_if_read(self) -> None:
@@ -237,7 +235,7 @@ class GtmMachine:
             peer.forget_hello()
 
     def _abort_undecided(self) -> None:
-        self._round = None
+        self._voting.begin(self._epoch)
         self._outbox.take_all()
         for txn in self._desk.asked_transactions():
             message = f"GTM epoch {self._fold.epoch} began before it was decided"
@@ -263,7 +261,7 @@ class GtmMachine:
             self._commits_token = 0
             for txn in self._outbox.land():
                 message = f"the global log cannot be written: {event.reason}"
-                self._abort(txn, _realm_down(txn, message, self._config.retry_after_ms))
+                self._voting.abort(txn, _realm_down(txn, message, self._config.retry_after_ms))
         elif self._state == Leadership.CLAIMING:
             self._claim = None
             self._claim_at = Millis(self._now + self._config.claim_retry_ms)
@@ -371,138 +369,14 @@ class GtmMachine:
             self._fold_up_to(message.dbtm_epoch, peer.realm)
         elif isinstance(message, Votes) and message.gtm_epoch == self._epoch and peer.hello is not None:
             peer.dbtm_epoch = max(peer.dbtm_epoch, message.dbtm_epoch)
-            self._take_votes(peer.realm, message)
+            self._voting.take(peer.realm, message)
+            self._fold_up_to(message.dbtm_epoch, peer.realm)
 
     def _fold_up_to(self, dbtm_epoch: Epoch, realm: Realm) -> None:
         if dbtm_epoch > self._fold.fences.get(realm, 0) and not self._is_catching_up:
             self._catch_up()
 
-    def _resume_realms(self) -> None:
-        """Take up with realms whose hello counts: their fence is folded."""
-        for peer in self._realms:
-            if peer.hello is not None and not peer.is_resumed and peer.has_newest_fence(self._fold):
-                peer.is_resumed = True
-                self._resume(peer, peer.hello)
-
-    def _resume(self, peer: RealmLink, hello: DbtmHello) -> None:
-        """Tell the outcomes that the realm waits for; put the round to the vote again, or take its votes.
-
-        What committed stands in the GTL: the push carries the realm's last Csn, and the realm sees what it misses.
-        """
-        for votes in hello.votes:
-            for vote in votes.votes:
-                if self._is_dead(vote.txid):
-                    self._realms.tell(peer.realm, Decision(vote.txid, False))
-        peer.is_owed_push = True
-        if self._round is None or peer.realm not in self._round.realms:
-            return
-        if hello.round < self._round.number:
-            self._round.ballots.pop(peer.realm, None)
-            self._round.unasked.add(peer.realm)
-        else:
-            lost = Votes(self._epoch, hello.dbtm_epoch, self._round.number, ())
-            listed = [votes for votes in hello.votes if votes.round == self._round.number]
-            self._round.ballots.setdefault(peer.realm, (listed or [lost])[0])
-
-    def _is_dead(self, txid: TxnId) -> bool:
-        """Tell whether a transaction that was voted on in this epoch certainly never commits."""
-        return self._desk.find(txid) is None and txid not in self._fold.committed and not self._fold.is_expired(txid)
-
-    # --- rounds ----------------------------------------------------------------------------------------
-
-    def _open_round(self) -> None:
-        """Put what has arrived to the vote: one round at a time."""
-        while self._round is None and len(self._desk.queue) and not self._must_wait():
-            txns = self._take_from_queue()
-            if txns:
-                self._begin_round(txns)
-
-    def _must_wait(self) -> bool:
-        return self._outbox.is_full or self._realms.are_awaited(self._now)
-
-    def _take_from_queue(self) -> list[Transaction]:
-        """Return the oldest that can be voted on; those that cannot are aborted."""
-        queue, txns, size = self._desk.queue, list[Transaction](), 0
-        while len(queue) and len(txns) < self._config.round_max:
-            size += queue.oldest_bytes()
-            if txns and size > self._config.round_bytes_max:
-                break
-            txn = queue.pop()
-            refusal = self._desk.find_known(txn) or self._desk.find_refusal(txn)
-            if refusal is None:
-                txns.append(txn)
-            else:
-                self._desk.finish(txn, refusal)
-        return txns
-
-    def _begin_round(self, txns: list[Transaction]) -> None:
-        self._round_number += 1
-        deadline = Millis(self._now + self._config.vote_timeout_ms)
-        self._round = Round(self._round_number, tuple(txns), deadline)
-        for txn in txns:
-            txn.is_asked = True
-        self._round.unasked.update(self._round.realms)
-
-    def _ask_for_votes(self) -> None:
-        """Send their parts to the realms that have not been sent them; one without a link is asked when it is back."""
-        if self._round is None:
-            return
-        for realm in sorted(self._round.unasked):
-            peer = self._realms.get(realm)
-            if peer is not None:
-                self._effects.append(Send(peer.link, self._round.request_to(realm, self._epoch)))
-        self._round.unasked.clear()
-
-    def _take_votes(self, realm: Realm, votes: Votes) -> None:
-        """Keep the votes on the round that votes; those on others come too late."""
-        if self._round is None or votes.round != self._round.number or realm not in self._round.realms:
-            return
-        self._round.ballots.setdefault(realm, votes)
-        self._fold_up_to(votes.dbtm_epoch, realm)
-
-    def _close_round(self) -> None:
-        """Evaluate the round when all votes are in, or at its deadline."""
-        voted = self._round
-        if voted is None:
-            return
-        is_late = self._now >= voted.deadline
-        if not is_late and (voted.silent or self._has_unfolded_votes(voted)):
-            return
-        for realm in voted.silent:
-            peer = self._realms.get(realm)
-            if peer is not None:
-                peer.is_silent = True
-        self._round = None
-        self._evaluate(voted)
-
-    def _has_unfolded_votes(self, voted: Round) -> bool:
-        """Tell whether a vote is of an epoch whose fence may stand in the part of the GTL that was not read yet."""
-        if voted.has_folded:
-            return False
-        return any(votes.dbtm_epoch > self._fold.fences.get(realm, 0) for realm, votes in voted.ballots.items())
-
-    def _evaluate(self, voted: Round) -> None:
-        txns = {txn.txid: txn for txn in voted.txns}
-        for txn in voted.txns:
-            if txn.txid in self._fold.refused:
-                self._abort(txns.pop(txn.txid), self._desk.voided(txn))
-        conditions = {c for ballot in voted.ballots.values() for vote in ballot.votes for c in vote.conditions}
-        result = evaluate(
-            [txn.candidate for txn in txns.values()],
-            voted.ballots,
-            fences=self._fold.fences,
-            dead={txid for txid in conditions if txid in self._fold.refused or txid in self._desk.aborted},
-        )
-        for drop in result.dropped:
-            txn = txns[drop.txid]
-            self._abort(txn, aborted(txn.txid, drop.code, drop.message, age=txn.age, conflict=drop.conflict))
-        self._outbox.add(voted, [txns[txid] for txid in result.admitted])
-
-    def _abort(self, txn: Transaction, outcome: Outcome) -> None:
-        """Abort a transaction that never reached the log; every realm that was asked hears of it."""
-        for realm in txn.realms:
-            self._realms.tell(realm, Decision(txn.txid, False))
-        self._desk.finish(txn, outcome)
+    # --- the log, written ---------------------------------------------------------------------------
 
     def _append_commits(self) -> None:
         record = self._outbox.build(self._fold, self._epoch, self._desk.clock)
@@ -525,7 +399,7 @@ class GtmMachine:
             "leader": self._fold.address,
             "next_csn": self._fold.next_csn,
             "waiting": self._desk.waiting_count,
-            "voting": len(self._round.txns) if self._round is not None else 0,
+            "voting": self._voting.count,
             "in_flight": len(self._outbox),
             "committed": self._desk.committed_count,
             "aborts": dict(sorted(self._desk.aborts.items())),
