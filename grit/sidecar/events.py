@@ -29,12 +29,15 @@ class OperationsAsked(msgspec.Struct, frozen=True):
     Attributes:
         call: The call that they belong to; "" = the service that began the transaction.
         sequence: Dense from 1 per call: the same number again is answered, not run, again; 0 = not numbered.
+        refusal: What is wrong with the operation after the last of these. It may be wrong because of what was
+            read, so it is told like every other answer about the data.
     """
 
     request: int
     operations: tuple[Operation, ...]
     call: str = ""
     sequence: int = 0
+    refusal: GritError | None = None
 
 
 class CommitRequested(msgspec.Struct, frozen=True):
@@ -44,6 +47,7 @@ class CommitRequested(msgspec.Struct, frozen=True):
         conditions: Checked before the operations.
         result: Kept with the idempotency key.
         confirmed: (call, operations) that the caller saw, beside the calls confirmed before.
+        refusal: As in `OperationsAsked`.
     """
 
     request: int
@@ -52,6 +56,7 @@ class CommitRequested(msgspec.Struct, frozen=True):
     sequence: int = 0
     result: bytes = b""
     confirmed: tuple[tuple[str, int], ...] = ()
+    refusal: GritError | None = None
 
 
 class RollbackRequested(msgspec.Struct, frozen=True):

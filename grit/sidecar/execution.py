@@ -30,11 +30,13 @@ class Work:
     Attributes:
         call: Whose they are.
         results: Of those carried out, in order; a condition has none.
+        refusal: What is wrong with the step after the last.
         is_dropped: The call was given up: no further operation has any effect.
     """
 
-    def __init__(self, call: str, steps: tuple[Condition | Operation, ...]) -> None:
+    def __init__(self, call: str, steps: tuple[Condition | Operation, ...], refusal: GritError | None = None) -> None:
         self.call = call
+        self.refusal = refusal
         self.results: list[Result] = []
         self.is_dropped = False
         self._steps = steps
@@ -147,6 +149,8 @@ class Execution:
             self._plan(work, step)
             if isinstance(step, Delete):
                 break
+        if step is None and work.refusal is not None and not self._segment.plans:
+            raise work.refusal
         return bool(self._segment.plans)
 
     def _is_plain_write(self, step: Operation) -> TypeGuard[Change]:

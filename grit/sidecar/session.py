@@ -197,7 +197,7 @@ class Session:
             if call.is_dropped:
                 raise GritError(Code.LOST_BRANCH, f"call {event.call} was given up by its caller")
             call.arrived += len(event.operations)
-        work = Work(event.call, event.operations)
+        work = Work(event.call, event.operations, event.refusal)
         job = _Job(event.request, work, lambda: self._reply(job, Results(tuple(work.results), self._realms())))
         self._enqueue(job, event.sequence)
 
@@ -228,7 +228,7 @@ class Session:
             return work
         if event.sequence and event.sequence != newest + 1:
             raise GritError.bad_request(f"commit {event.sequence} of {self.txid} does not follow request {newest}")
-        return Work(ROOT, (*event.conditions, *event.operations))
+        return Work(ROOT, (*event.conditions, *event.operations), event.refusal)
 
     def _rollback(self, event: RollbackRequested) -> None:
         if self._phase == _Phase.DECIDING:

@@ -333,7 +333,7 @@ def test_a_condition_that_does_not_hold_is_a_constraint(present: bool, fails: bo
     home = stocked(1)
     condition = Condition(STOCK, ITEMS, key(1), present=present)
     if fails:
-        with pytest.raises(GritError, match="condition not met: stock.items/.1. is there"):
+        with pytest.raises(GritError, match="condition not met"):
             home.commit(insert(2), conditions=(condition,))
     else:
         home.commit(insert(2), conditions=(condition,))
