@@ -168,6 +168,20 @@ class Recorded:
     def refuse(self, txid: TxnId) -> None:
         self.gtl.append(Refused(Epoch(0), (txid,)))
 
+    def zombie_writes(self, realm: Realm) -> None:
+        """Let a leader that has been fenced write on: void for everybody."""
+        entry = Entry(self.txid(), Csn(0), b"", ())
+        epoch, first = Epoch(self._epoch[realm] - 1), Lsn(self._lsn[realm] + 1)
+        self.dbtl[realm].append(Entries(epoch, first, self.now, Through(Csn(0), Offset(0)), (entry,)))
+        self.dbtl[realm].append(Refused(epoch, (self.txid(),)))
+
+    def lose_an_append(self, realm: Realm) -> None:
+        """Let a leader's second append land and its first one not; it notices, and claims a new epoch."""
+        entry = Entry(self.txid(), Csn(0), b"", ())
+        epoch, first = Epoch(self._epoch[realm]), Lsn(self._lsn[realm] + 2)
+        self.dbtl[realm].append(Entries(epoch, first, self.now, Through(Csn(self._csn), Offset(0)), (entry,)))
+        self.dbtm_takes_over(realm)
+
     def _write(self, realm: Realm, *entries: Entry) -> None:
         first, through = Lsn(self._lsn[realm] + 1), Through(Csn(self._csn), Offset(len(self.gtl)))
         self.dbtl[realm].append(Entries(Epoch(self._epoch[realm]), first, self.now, through, entries))
@@ -230,8 +244,14 @@ class Recorded:
         return Sources(catalogue(), open_log, open_reader)
 
 
+KINDS = (
+    *("put", "patch", "add", "delete", "global", "global"),
+    *("void", "refuse", "over", "gtm", "renew", "zombie", "lost"),
+)
+
+
 def clean(seed: int, *, steps: int = 40) -> Recorded:
-    """Return an honest run: locals, globals, voided ones, refusals, take-overs, renewals."""
+    """Return an honest run: locals, globals, voided ones, refusals, take-overs, renewals, zombies, lost appends."""
     chance = Random(seed)
     run = Recorded()
     for step in range(steps):
@@ -256,6 +276,10 @@ def clean(seed: int, *, steps: int = 40) -> Recorded:
             run.dbtm_takes_over(realm)
         elif kind == "gtm":
             run.gtm_takes_over()
+        elif kind == "zombie":
+            run.zombie_writes(realm)
+        elif kind == "lost":
+            run.lose_an_append(realm)
         else:
             run.renew(realm)
     for realm in (ORDERS, CARTS):

@@ -8,12 +8,13 @@ import pytest
 from grit.checker.check import check_log, check_state
 from grit.checker.report import Finding, Report, Verdict
 from grit.core.errors import LogError
-from grit.core.ids import Csn, Epoch, LeaderId, Lsn, Offset, Realm
+from grit.core.ids import Csn, Epoch, LeaderId, Lsn, Millis, Offset, Realm
 from grit.core.parts import Part, encode_part
 from grit.core.queries import Cursor
 from grit.core.records import Commits, DbtmEpoch, Entries, Entry, Fence, Genesis, GtmEpoch, Image, PartEntry, Refused
 from grit.core.values import encode_record
 from grit.log.memory import MemoryLog
+from grit.log.port import Log
 from tests.unit.checker.recorded import CARTS, ITEMS, ORDERS, Recorded, delete, increment, key, patch, put
 
 DBTL = f"dbtl.{ORDERS}"
@@ -304,6 +305,71 @@ async def test_a_voided_one_says_why_it_is_void() -> None:
     assert any("DBTM epoch 99, its fence is 1" in finding.message for finding in await findings(run))
 
 
+async def test_a_missing_one_says_which_record_claims_that_it_is_there() -> None:
+    run = story()
+    leave_out_a_participant(run)
+    (finding,) = [f for f in await findings(run) if f.kind == "missing"]
+    assert "offset 6 says that all up to there is in this log" in finding.message
+
+
+async def test_a_commit_with_a_key_that_was_cancelled_has_no_effect() -> None:
+    run = story()
+    run.gtl.append(Refused(Epoch(0), (), ("pay-17",)))
+    run.globally((put(5, "k"),), (), idempotency="pay-17")
+    assert ("W3", "void but applied", DBTL, 12) in brief(await findings(run))
+
+
+async def test_cancelling_a_key_that_has_committed_changes_nothing() -> None:
+    run = story()
+    first = run.globally((put(5, "k"),), (), idempotency="pay-17")
+    run.gtl.append(Refused(Epoch(0), (), ("pay-17",)))
+    run.globally((put(6, "k"),), (), idempotency="pay-17")
+    (finding, *_) = [f for f in await findings(run) if f.property == "W3"]
+    assert f"bound to transaction {first.txid}" in finding.message
+
+
+@pytest.mark.parametrize(("hours", "may_commit"), [(23, False), (25, True)])
+async def test_a_key_is_free_again_after_its_horizon(hours: int, may_commit: bool) -> None:
+    run = story()
+    run.globally((put(5, "k"),), (), idempotency="pay-17")
+    run.now = Millis(run.now + hours * 3_600_000)
+    run.globally((put(6, "k"),), ())
+    run.globally((put(6, "k"),), (), idempotency="pay-17")
+    report = await check_log(run.sources(), is_quiesced=True)
+    assert (report.findings == ()) is may_commit
+
+
+async def test_a_transaction_that_began_too_long_ago_has_no_effect() -> None:
+    run = story()
+    old = run.txid()
+    run.now = Millis(run.now + 121_000)
+    run.globally((put(5, "k"),), (), txid=old)
+    assert any("it began too long ago" in finding.message for finding in await findings(run))
+
+
+async def test_a_write_that_changes_nothing_needs_no_image() -> None:
+    run = story()
+    run.local(ORDERS, patch(3, "of a deleted record"))
+    change_entry(run, 12, images=())
+    assert (await check_log(run.sources(), is_quiesced=True)).findings == ()
+
+
+async def test_of_a_damaged_global_log_only_the_damage_is_a_finding() -> None:
+    run = story()
+    sources = run.sources()
+
+    async def open_log(name: str) -> Log:
+        log = MemoryLog(name)
+        payloads = await (await sources.open_log(name)).read(Offset(0))
+        for offset, payload in payloads:
+            await log.append(b"\x63" if name == "gtl" and offset == 6 else payload)
+        return log
+
+    report = await check_log(msgspec.structs.replace(sources, open_log=open_log), is_quiesced=True)
+    assert [(f.property, f.kind, f.log) for f in report.findings] == [("W0", "damaged", "gtl")]
+    assert "offset 6: record format 99" in report.findings[0].message
+
+
 async def test_a_damaged_log_is_a_finding_and_what_lies_behind_is_said_not_to_be_looked_at() -> None:
     class DamagedLog(MemoryLog):
         async def read(self, start: Offset, *, bytes_max: int = 1 << 20) -> list[tuple[Offset, bytes]]:
@@ -429,3 +495,14 @@ async def test_rows_that_are_older_than_the_log_are_noted_when_the_log_shows_tha
     report = await check_state(run.sources())
     assert report.findings == ()
     assert "1 rows are older than the log" in report.notes[0]
+
+
+async def test_in_an_adopted_realm_too_a_row_from_above_the_position_is_torn() -> None:
+    run = Recorded()
+    run.local(ORDERS, patch(1, "new"))
+    image = Image(ITEMS, key(1), encode_record({"id": 1, "name": "new"}), encode_record({"name": "old"}))
+    change_entry(run, 3, images=(image,))
+    run.store(ORDERS)
+    run.local(ORDERS, put(6, "above"))
+    run.overwrite(ORDERS, key(6), row(6, "above"))
+    assert [f.kind for f in await state_findings(run)] == ["torn"]
