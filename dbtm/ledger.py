@@ -28,7 +28,10 @@ IMAGES_MAX = 200_000
 
 
 class Ledger:
-    """The committed transactions of a realm, in Lsn order."""
+    """The committed transactions of a realm, in Lsn order.
+
+    `refusing`: whose refusal was handed to the log; from then on nobody admits them or votes for them.
+    """
 
     def __init__(self, realm: Realm, limits: Limits) -> None:
         self.fold = DbtlFold(f"dbtl.{realm}", realm)
@@ -36,6 +39,7 @@ class Ledger:
         self.images = Images(self.history, IMAGES_MAX)
         self.overlay = Overlay()
         self.pending = Pending()
+        self.refusing: set[TxnId] = set()
         self._limits = limits
         self._outbox: deque[tuple[Entry, int]] = deque()
         self._assigned_at: dict[Lsn, Millis] = {}

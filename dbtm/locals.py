@@ -7,6 +7,8 @@ r"""Local commits: the DBTM alone certifies and orders them (protocol.md section
 `wait_for` remembers who asked for which transaction; an answer is given once, from the fold.
 """
 
+from collections import deque
+
 import msgspec
 
 from dbtm.certify import Certifier, Examined, Refusal
@@ -52,6 +54,11 @@ def check_age(txid: TxnId, now: Millis) -> Refusal | None:
     return None
 
 
+def expired(txid: TxnId) -> Outcome:
+    """Return what is said of a transaction that began so long ago that its outcome is no longer remembered."""
+    return Outcome(txid, State.UNKNOWN, Code.EXPIRED.value, "it began too long ago to be remembered")
+
+
 class LocalCommits:
     """The local transactions under way at a leader."""
 
@@ -75,8 +82,7 @@ class LocalCommits:
         self._parked: list[LocalJob] = []
         self._judging: dict[TxnId, LocalJob] = {}
         self._waiting: dict[TxnId, list[tuple[LinkId, int]]] = {}
-        self._unsettled: list[tuple[Lsn, LinkId, int, Outcome]] = []
-        self._refusing: set[TxnId] = set()
+        self._unsettled: deque[tuple[Lsn, Outcome]] = deque()
         self._aborted: dict[TxnId, Outcome] = {}
 
     def asked(self, link: LinkId, asked: CommitAsked) -> None:
@@ -112,7 +118,7 @@ class LocalCommits:
 
     def is_under_way(self, txid: TxnId) -> bool:
         """Tell whether the transaction is being judged, is parked, in flight, or being refused."""
-        return txid in self._judging or txid in self._waiting or txid in self._refusing
+        return txid in self._judging or txid in self._waiting or txid in self._ledger.refusing
 
     def wait_for(self, txid: TxnId, link: LinkId, request: int) -> None:
         """Answer this link too, when the outcome is known."""
@@ -121,21 +127,21 @@ class LocalCommits:
     def refuse(self, txid: TxnId) -> None:
         """A refusal is being handed to the log: from now on the transaction cannot be admitted."""
         assert not self.is_under_way(txid)
-        self._refusing.add(txid)
+        self._ledger.refusing.add(txid)
 
     def folded(self, committed: list[tuple[TxnId, Lsn]], refused: tuple[TxnId, ...]) -> None:
-        """Answer who waited for what has become durable."""
-        for txid, _ in committed:
-            self._settle(txid)
+        """Answer who waited for what has become durable. `refused`: the txids of a valid record; the fold may know better.
+
+        The fold itself is not asked for what it has just committed: after a long take-over it has forgotten already.
+        """
+        for txid, lsn in committed:
+            self._settle(Outcome(txid, State.COMMITTED, lsn=lsn))
         for txid in refused:
-            self._refusing.discard(txid)
-            self._settle(txid)
+            self._ledger.refusing.discard(txid)
+            self._settle(self.outcome_of(txid) or expired(txid))
         tail = self._ledger.tail
-        settled = [answer for answer in self._unsettled if answer[0] <= tail]
-        if settled:
-            self._unsettled = [answer for answer in self._unsettled if answer[0] > tail]
-            for _, link, request, outcome in settled:
-                self._answer(link, request, outcome)
+        while self._unsettled and self._unsettled[0][0] <= tail:
+            self._remember(self._unsettled.popleft()[1])
 
     def decided(self) -> None:
         """Judge again what was parked: a pending global has its outcome."""
@@ -155,23 +161,22 @@ class LocalCommits:
 
     def fence(self) -> None:
         """Answer what was in flight and is not in the fold: it is void for ever. Call when serving again."""
-        self._refusing.clear()
-        for txid in list(self._waiting):
-            if txid not in self._judging:
-                self._settle(txid)
+        for txid in [txid for txid in self._waiting if txid not in self._judging]:
+            if txid in self._ledger.refusing:
+                # Neither refused nor known: whoever asked must ask again, a late commit of it may be admitted.
+                self._decline(self._waiting.pop(txid), "")
+            else:
+                self._remember(aborted(txid, Code.FENCED, f"realm {self._realm} changed hands"))
+        self._ledger.refusing.clear()
 
     def drop(self, leader: str) -> None:
         """Give back what has no Lsn yet: nothing has happened to it. What is in flight waits for the fold."""
-        for _, link, request, outcome in self._unsettled:
-            self._answer(link, request, aborted(outcome.txid, Code.FENCED, "the realm changed hands"))
+        for _, outcome in self._unsettled:
+            self._remember(aborted(outcome.txid, Code.FENCED, f"realm {self._realm} changed hands"))
         self._unsettled.clear()
         for job in list(self._judging.values()):
             job.facts.done()
-            for link, request in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
-                message = f"realm {self._realm} has no leader now"
-                self._effects.append(
-                    Send(link, Declined(request, Code.NO_LEADER.value, message, AWAY_RETRY_MS, leader))
-                )
+            self._decline([(job.link, job.id), *self._waiting.pop(job.txid, [])], leader)
         self._judging.clear()
         self._parked.clear()
 
@@ -246,14 +251,18 @@ class LocalCommits:
         """Answer a refusal; one that rests on writes in flight, only when those are durable."""
         job.facts.done()
         del self._judging[job.txid]
-        self._aborted[job.txid] = outcome
+        self._waiting.setdefault(job.txid, []).append((job.link, job.id))
+        if after > self._ledger.tail:
+            self._unsettled.append((after, outcome))
+        else:
+            self._remember(outcome)
+
+    def _remember(self, outcome: Outcome) -> None:
+        """Answer an abort, now and whenever it is asked for again."""
+        self._aborted[outcome.txid] = outcome
         if len(self._aborted) > ABORTED_MAX:
             del self._aborted[next(iter(self._aborted))]
-        for link, request in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
-            if after > self._ledger.tail:
-                self._unsettled.append((after, link, request, outcome))
-            else:
-                self._answer(link, request, outcome)
+        self._settle(outcome)
 
     def _away(self, job: LocalJob, reason: str) -> None:
         job.facts.done()
@@ -262,13 +271,14 @@ class LocalCommits:
         for link, request in ((job.link, job.id), *self._waiting.pop(job.txid, [])):
             self._effects.append(Send(link, Declined(request, Code.OVERLOADED.value, message, AWAY_RETRY_MS)))
 
-    def _settle(self, txid: TxnId) -> None:
-        waiting = self._waiting.pop(txid, None)
-        if waiting is None:
-            return
-        outcome = self.outcome_of(txid) or aborted(txid, Code.FENCED, f"realm {self._realm} changed hands")
-        for link, request in waiting:
+    def _settle(self, outcome: Outcome) -> None:
+        for link, request in self._waiting.pop(outcome.txid, ()):
             self._answer(link, request, outcome)
+
+    def _decline(self, askers: list[tuple[LinkId, int]], leader: str) -> None:
+        message = f"realm {self._realm} has no leader now"
+        for link, request in askers:
+            self._effects.append(Send(link, Declined(request, Code.NO_LEADER.value, message, AWAY_RETRY_MS, leader)))
 
     def _answer(self, link: LinkId, request: int, outcome: Outcome) -> None:
         self._effects.append(Send(link, OutcomeAnswered(request, outcome, self._clock.now)))

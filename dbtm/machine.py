@@ -24,7 +24,7 @@ from dbtm.constraints import Constraints, plan_write
 from dbtm.effects import Effect, Event, Restart, StoreFailed, StoreRead
 from dbtm.jobs import Facts, StoreDesk
 from dbtm.ledger import Ledger
-from dbtm.locals import Clock, LocalCommits
+from dbtm.locals import Clock, LocalCommits, expired
 from dbtm.reading import Reading
 from dbtm.voting import Decree, Voting
 from grit.core.catalog import RealmDef
@@ -111,6 +111,7 @@ class DbtmMachine:
         self._appending = 0
         self._retry_at = Millis(0)
         self._merging: list[Decree] = []
+        self._merge_facts: Facts | None = None
         self._asked_position = Millis(0)
         self._appended_at = Millis(0)
         self._token = 0
@@ -179,9 +180,9 @@ class DbtmMachine:
         outcome = self._locals.outcome_of(asked.txid)
         if outcome is None and not self._locals.is_under_way(asked.txid):
             if self._ledger.fold.is_expired(asked.txid):
-                outcome = Outcome(
-                    asked.txid, State.UNKNOWN, Code.EXPIRED.value, "it began too long ago to be remembered"
-                )
+                outcome = expired(asked.txid)
+            elif asked.txid in self._ledger.pending.parts:
+                outcome = Outcome(asked.txid, State.RUNNING)
             else:
                 self._locals.refuse(asked.txid)
                 self._append(DBTL, Refused(self.epoch, (asked.txid,)))
@@ -231,8 +232,9 @@ class DbtmMachine:
             assert folded.valid or self._ledger.fold.epoch != self.epoch, f"own record at {offset} is void"
             self._appending = max(0, self._appending - 1)
         self._trace(folded)
-        if folded.entries or folded.refused:
-            self._locals.folded([(entry.txid, lsn) for lsn, entry in folded.entries], folded.refused)
+        refused = record.txids if folded.valid and isinstance(record, Refused) else ()
+        if folded.entries or refused:
+            self._locals.folded([(entry.txid, lsn) for lsn, entry in folded.entries], refused)
         self._voting.durable(self._ledger.fold.through.csn)
         if isinstance(record, DbtmEpoch):
             self._new_epoch(record, folded.valid)
@@ -387,7 +389,8 @@ class DbtmMachine:
         self._appending = 0
         self._merging = self._voting.unmerged()
         if self._merging:
-            self._merge(Facts(self._ledger), [decode_part(decree.part.part) for decree in self._merging])
+            self._merge_facts = Facts(self._ledger)
+            self._merge(self._merge_facts, [decode_part(decree.part.part) for decree in self._merging])
 
     def _merge(self, facts: Facts, parts: list[Part]) -> None:
         records = [(w.collection, w.key) for part in parts for w in part.writes]
@@ -419,12 +422,10 @@ class DbtmMachine:
         self._merging = []
 
     def _merge_told(self, facts: Facts, parts: list[Part], answer: StoreAnswer) -> None:
-        if self.phase == Phase.MERGING:
-            facts.told(answer)
-            self._merge(facts, parts)
-            self._advance()
-        else:
-            facts.done()
+        assert self.phase == Phase.MERGING, "who steps down drops its looks"
+        facts.told(answer)
+        self._merge(facts, parts)
+        self._advance()
 
     def _merge_away(self, facts: Facts, reason: str) -> None:
         facts.done()
@@ -445,6 +446,8 @@ class DbtmMachine:
         self._desk.drop()
         self._ledger.forget_in_flight()
         self._merging = []
+        if self._merge_facts is not None:
+            self._merge_facts.done()
         self._appending = 0
 
     def _follow(self) -> None:

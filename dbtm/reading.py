@@ -55,6 +55,7 @@ class Reading:
         self._effects = effects
         self._held: list[ReadJob] = []
         self._behind: list[ReadJob] = []
+        self._looking: dict[ReadJob, None] = {}
         self._now = Millis(0)
 
     def asked(self, now: Millis, link: LinkId, asked: ReadAsked) -> None:
@@ -104,11 +105,11 @@ class Reading:
                 self._start(job)
 
     def decline_all(self, code: Code, message: str, leader: str) -> None:
-        """Give back everything that waits here; what is at the database is dropped by its owner."""
-        for job in (*self._held, *self._behind):
+        """Give back every read, those at the database too: the owner of the desk drops their looks."""
+        for job in (*self._held, *self._behind, *self._looking):
             self._unpin(job)
             self._effects.append(Send(job.link, Declined(job.asked.id, code.value, message, leader=leader)))
-        self._held, self._behind = [], []
+        self._held, self._behind, self._looking = [], [], {}
 
     def _meets_undecided(self, job: ReadJob) -> bool:
         pending = self._ledger.pending
@@ -148,7 +149,12 @@ class Reading:
         assert job.pin is not None
         queries = tuple(self._widened(query, job.pin, job.extra) for query in job.asked.queries)
         job.limits = tuple(query.limit if isinstance(query, FindRows) else None for query in queries)
-        self._desk.ask(queries, lambda answer: self._merge(job, answer), lambda reason: self._away(job, reason))
+        self._looking[job] = None
+        self._desk.ask(queries, lambda answer: self._looked(job, answer), lambda reason: self._away(job, reason))
+
+    def _looked(self, job: ReadJob, answer: StoreAnswer) -> None:
+        del self._looking[job]
+        self._merge(job, answer)
 
     def _widened(self, query: Query, pin: Lsn, extra: int) -> Query:
         """Ask for as many rows more as the overlay may take out of a limited answer."""
@@ -240,6 +246,7 @@ class Reading:
         return asked.position if stale is None else tail
 
     def _away(self, job: ReadJob, reason: str) -> None:
+        del self._looking[job]
         self._unpin(job)
         message = f"the database of realm {self._realm} does not answer: {reason}"
         declined = Declined(job.asked.id, Code.OVERLOADED.value, message, retry_after_ms=AWAY_RETRY_MS)

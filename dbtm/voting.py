@@ -338,7 +338,8 @@ class Voting:
         txid = ballot.txid
         if ballot.problem:
             return Refusal(Code.BAD_REQUEST, ballot.problem)
-        if txid in self.gtl.refused or txid in self._ledger.fold.refused or txid in job.decided:
+        refused = (self.gtl.refused, self._ledger.fold.refused, self._ledger.refusing, job.decided)
+        if any(txid in some for some in refused):
             return Refusal(Code.REFUSED, "it was refused before it came to the vote")
         return (
             check_age(txid, self._clock.now)

@@ -1,12 +1,14 @@
 """How a DBTM comes to lead, and what it says of what was under way when it no longer does."""
 
+import msgspec
+
 from dbtm.effects import Restart
 from grit.core.ids import Csn, Epoch, LeaderId, Lsn, Millis, Offset, Realm
 from grit.core.limits import Limits
 from grit.core.messages import CommitAsked, Declined, DescribeAnswered, DescribeAsked
 from grit.core.parts import encode_part
 from grit.core.predicate import EVERYTHING
-from grit.core.queries import Cursor, FindRows, GetRows
+from grit.core.queries import Cursor, FindRows, GetRows, RowWrite
 from grit.core.records import DbtlRecord, DbtmEpoch, Entries, Fence, Genesis, GtmEpoch, Through
 from grit.core.steps import DBTL, GTL, Append, AppendUnknown, Halt
 from grit.store.memory import MemoryStore
@@ -232,12 +234,13 @@ def test_a_merge_waits_for_a_database_that_is_away() -> None:
 
 
 def with_patches() -> Rig:
-    """Return a machine that must look into the database to merge: the record's history is not in its cache."""
+    """Return a machine that must look into the database to merge: the record is not in the log."""
     rig = Rig()
+    row = RowWrite(ITEM, key(1), {"id": 1, "n": 5})
+    assert rig.store.apply_now(None, [row], Cursor("log-d1", Offset(0), Epoch(0), Lsn(0)))
+    rig.logs[DBTL].append(Genesis("log-d1", SHOP, 1))
     rig.serve()
     rig.coordinate()
-    assert rig.store.apply_now(None, [], Cursor("log-d1", Offset(0), Epoch(0), Lsn(0)))
-    rig.committed(9, put(1, n=5))
     rig.voted(1, (1, part(add(1, 7))))
     rig.decree(1, (1, part(add(1, 7))))
     return Rig(logs=rig.logs, store=rig.store, name="d2")
@@ -361,13 +364,14 @@ def test_a_read_at_the_database_is_declined_when_the_leader_steps_down() -> None
 def test_stepping_down_in_the_middle_of_looks_leaves_no_pin() -> None:
     rig = Rig()
     rig.serve()
+    rig.committed(4, put(4, n=1))
     rig.ask(FindRows(ITEM, EVERYTHING))
     rig.commit(1, add(1, 1))
     rig.coordinate()
     rig.ask(FindRows(ITEM, EVERYTHING))
     rig.commit(2, add(2, 1))
     rig.vote(1, (3, part(add(3, 1))))
-    rig.commit(4, put(4))
+    rig.commit(5, put(4, n=2))
     rig.lose(landed=True)
     rig.looks.clear()
     rig.pass_time(300)
@@ -377,6 +381,44 @@ def test_stepping_down_in_the_middle_of_looks_leaves_no_pin() -> None:
     rig.pass_time(300)
     rig.settle()
     assert rig.describe()["overlay"] == 0
+
+
+def test_stepping_down_in_the_middle_of_a_merge_leaves_no_pin() -> None:
+    rig = with_patches()
+    rig.until_phase("merging")
+    assert rig.looks
+    rig.step(AppendUnknown(DBTL, 1))
+    rig.pass_time(300)
+    rig.settle()
+    assert rig.machine.phase == "serving"
+    rig.play()
+    rig.pass_time(300)
+    rig.settle()
+    assert rig.describe()["overlay"] == 0
+
+
+def test_a_commit_that_landed_is_answered_committed_however_long_the_take_over_lasts() -> None:
+    rig = Rig()
+    rig.serve()
+    rig.admit(1, put(1))
+    rig.lose(landed=True)
+    rig.logs[DBTL].append(DbtmEpoch(Epoch(2), LeaderId("other"), "", Millis(rig.now + 300_000), "the-gtl"))
+    rig.logs[DBTL].append(Entries(Epoch(2), Lsn(2), Millis(rig.now + 300_000), Through(Csn(0), Offset(0)), ()))
+    rig.fold(DBTL)
+    assert rig.outcome(1).state == "COMMITTED"
+
+
+def test_a_commit_that_the_fold_forgets_at_once_is_still_answered_committed() -> None:
+    rig = Rig()
+    rig.serve()
+    rig.admit(1, put(1))
+    (append,) = rig.appends
+    assert isinstance(append.record, Entries)
+    rig.appends.clear()
+    late = msgspec.structs.replace(append.record, time=Millis(rig.now + 300_000))
+    rig.logs[DBTL].append(late)
+    rig.fold(DBTL)
+    assert rig.outcome(1).state == "COMMITTED"
 
 
 # --- another leads ----------------------------------------------------------------------------------------
