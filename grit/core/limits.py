@@ -29,7 +29,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         keys_per_realm, transaction_bytes: Of one transaction, reads and writes together.
         operations_per_request: Of one Execute, Commit or Transact.
         key_bytes: One canonical key.
-        value_depth: Lists and maps inside each other.
+        value_depth: Lists and maps inside each other; what protobuf can carry typed is the most.
         attempts: How often the SDK runs a body.
         idempotency_ms, idempotency_keys, result_bytes: What is kept of keys and with each.
         open_transactions: Per sidecar.
@@ -53,7 +53,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     transaction_bytes: int = 8 * _MIB
     operations_per_request: int = 10_000
     key_bytes: int = 1 * _KIB
-    value_depth: int = 32
+    value_depth: int = 30
     attempts: int = 8
     idempotency_ms: int = 24 * _HOUR
     idempotency_keys: int = 1_000_000
@@ -101,7 +101,7 @@ LIMIT_BOUNDS: Mapping[str, tuple[int, int]] = {
     "transaction_bytes": (1 * _KIB, 64 * _MIB),
     "operations_per_request": (1, 1_000_000),
     "key_bytes": (16, 3_072),
-    "value_depth": (1, 100),
+    "value_depth": (1, 30),
     "attempts": (1, 1_000),
     "idempotency_ms": (1 * _SECOND, 720 * _HOUR),
     "idempotency_keys": (1, 100_000_000),

@@ -19,8 +19,10 @@ from grit.pb.v1 import sidecar_pb2 as pb
 
 ERROR_ENTRY = "grit-error-bin"
 """Name of the trailing metadata entry."""
-MESSAGE_MAX = 2_000
-"""Characters of a message: trailers have to fit into 8 KiB by the default of gRPC."""
+MESSAGE_MAX = 1_000
+"""Characters of a message: gRPC drops trailers above 8 KiB at random, and one takes up to 4 bytes, in base64."""
+_STATUS_MESSAGE_MAX = 200
+"""Characters of the message that goes with the bare status: one takes up to 12 bytes there."""
 
 _KINDS: Mapping[Kind, pb.ErrorKind.ValueType] = {
     Kind.INVALID_REQUEST: pb.ERROR_KIND_INVALID_REQUEST,
@@ -85,7 +87,7 @@ def trailing_metadata(error: GritError) -> tuple[tuple[str, bytes], ...]:
 
 async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: GritError) -> None:
     """End a call with the error; raises inside gRPC, so it does not return."""
-    await context.abort(status_of(error.code), error.message[:MESSAGE_MAX], trailing_metadata(error))
+    await context.abort(status_of(error.code), error.message[:_STATUS_MESSAGE_MAX], trailing_metadata(error))
 
 
 def error_of_call(failure: grpc.aio.AioRpcError, *, commits: bool) -> GritError:

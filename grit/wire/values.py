@@ -14,7 +14,8 @@ from grit.core.keys import decode_key, encode_key, from_micros, micros
 from grit.core.values import INT_MAX, INT_MIN, Row, Value, decimal_text, decode_value, encode_record, encode_value
 from grit.pb.v1 import sidecar_pb2 as pb
 
-_DEPTH_MAX = 100
+_DEPTH_MAX = 30
+"""Parsers of protobuf stop at 100 messages inside each other; a map in a map takes three."""
 _DECIMAL_TEXT_MAX = 400
 _UNPACKABLE = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
 """What decoders of canonical bytes raise on bytes that are none."""
