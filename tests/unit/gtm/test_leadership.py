@@ -7,6 +7,7 @@ from grit.core.outcome import Outcome, State
 from grit.core.records import CommitEntry, Commits, Fence, Genesis, GtlRecord, GtmEpoch, Refused
 from grit.core.steps import GTL, AppendUnknown, CatchUp, Halt, LogCaughtUp, Tick
 from gtm.config import GtmConfig
+from gtm.machine import DrainAsked
 from tests.unit.gtm.rig import START, A, B, Rig, txn
 
 GENESIS = Genesis("old", Realm(""), 1)
@@ -317,6 +318,22 @@ def test_a_refused_append_aborts_its_transactions_and_uses_no_number() -> None:
     rig.settle()
     assert rig.outcome(next_one) == Outcome(txn(2), State.COMMITTED, csn=Csn(1))
     assert rig.machine.fold.epoch == 1
+
+
+# --- draining ---------------------------------------------------------------------------------------------
+
+
+def test_a_gtm_that_drains_takes_nothing_new_and_is_idle_when_all_are_answered() -> None:
+    rig = Rig()
+    rig.serve(A)
+    request = rig.submit(txn(1), A)
+    rig.machine.step(rig.now, DrainAsked())
+    assert not rig.machine.is_idle
+    assert rig.declined(rig.submit(txn(2), A)).code == Code.SHUTTING_DOWN
+    rig.vote(A)
+    rig.settle()
+    assert rig.outcome(request).state == State.COMMITTED
+    assert rig.machine.is_idle
 
 
 # --- restart -------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from grit.core.errors import Code
 from grit.core.ids import Csn, Epoch, LinkId
 from grit.core.messages import DbtmHello, Decision, GtmHello, Vote, Votes
 from grit.core.outcome import State
-from grit.core.records import Fence
+from grit.core.records import Fence, Refused
 from grit.core.steps import GTL, CatchUp, CloseLink, LinkClosed, LinkOpened, LogCaughtUp
 from gtm.config import GtmConfig
 from tests.unit.gtm.rig import START, A, B, Rig, txn
@@ -401,6 +401,19 @@ def test_a_condition_is_judged_by_what_became_of_the_other() -> None:
             assert rig.outcome(request).state == State.COMMITTED
         else:  # admitted and in flight, or committed
             assert txn(1) in rig.assert_aborted(request, Code.CONTENTION).message
+
+
+def test_a_condition_on_one_that_is_refused_before_its_entry_is_false() -> None:
+    rig = Rig()
+    rig.serve(A)
+    rig.submit(txn(1), A)
+    rig.vote(A)
+    rig.log.append(Refused(Epoch(0), (txn(1),)))
+    rig.fold()  # its entry is in flight, and will be voided
+    request = rig.submit(txn(2), A)
+    rig.hear(A, rig.votes(A, v0=Vote(txn(2), conditions=(txn(1),))))
+    rig.settle()
+    assert rig.outcome(request).state == State.COMMITTED
 
 
 def test_a_condition_on_an_unknown_transaction_counts_as_true() -> None:

@@ -44,6 +44,25 @@ def test_a_transaction_from_the_future_is_told_the_time_of_the_gtm() -> None:
     assert str(START) in outcome.message
 
 
+def test_a_transaction_may_be_ahead_of_the_gtm_by_its_longest_life() -> None:
+    rig = Rig()
+    rig.serve(A)
+    assert rig.outcomes(rig.submit(txn(1, began=START + LIFE_MS), A)) == []
+
+
+def test_an_entry_that_was_written_too_late_is_voided_and_timed_out() -> None:
+    rig = Rig()
+    rig.serve(A)
+    rig.submit(txn(1), A)
+    rig.vote(A)
+    request = rig.submit(txn(2), A)
+    rig.vote(A)
+    rig.now = Millis(START + 2 * LIFE_MS + 1)  # the log took its time over the record before
+    rig.settle()
+    rig.assert_aborted(request, Code.TIMED_OUT)
+    assert [(d.committed, d.csn) for d in rig.decisions(A)] == [(True, 1), (False, 2)]
+
+
 def test_an_age_is_given_at_first_sight_and_kept_when_it_is_sent_back() -> None:
     rig = Rig()
     rig.serve(A)
@@ -198,6 +217,14 @@ def test_new_keys_are_declined_when_there_are_too_many_and_old_ones_are_kept() -
     assert rig.outcome(commit(rig, txn(5))).state == State.COMMITTED
 
 
+def test_keys_that_are_being_cancelled_count() -> None:
+    rig = Rig(GtmConfig(keys_max=2))
+    rig.serve(A)
+    rig.cancel("k1")
+    rig.cancel("k2")
+    assert rig.declined(rig.submit(txn(1), A, key="k3")).code == Code.OVERLOADED
+
+
 # --- limits --------------------------------------------------------------------------------------------
 
 
@@ -224,6 +251,26 @@ def test_callers_of_one_transaction_are_limited() -> None:
     rig.submit(txn(1), A)
     rig.ask_status(txn(1))
     assert rig.declined(rig.ask_status(txn(1))).code == Code.OVERLOADED
+
+
+def test_callers_of_one_refusal_are_limited() -> None:
+    rig = Rig(GtmConfig(askers_max=1))
+    rig.serve(A)
+    rig.ask_status(txn(1))
+    rig.cancel("k")
+    for request in (rig.submit(txn(1), A), rig.ask_status(txn(1)), rig.cancel("k")):
+        assert rig.declined(request).code == Code.OVERLOADED
+
+
+def test_a_record_takes_no_more_bytes_than_its_limit_but_one_entry() -> None:
+    rig = Rig(GtmConfig(record_bytes_max=1))
+    rig.serve(A)
+    for number in range(1, 4):
+        rig.submit(txn(number), A)
+    rig.vote(A)
+    rig.vote(A)
+    rig.settle()
+    assert [len(commits.entries) for commits in rig.commits()] == [1, 1, 1]
 
 
 def test_a_round_takes_no_more_than_its_limits() -> None:
