@@ -1,6 +1,6 @@
 """Reads: rows exact at the durable tail, from a database that may lag (protocol.md section 4).
 
-    asked -> [held: an undecided part writes a key of it] -> [waits: the asked position is above the tail]
+    asked -> [held: a key of it has a write that is undecided or in flight] -> [waits: the asked position is above the tail]
           -> pin, look into the database -> [waits: the database is ahead of the tail] -> merge, answer
 
 A read whose keys are all among the newest images never goes to the database.
@@ -13,7 +13,7 @@ from dbtm.history import conflict_of
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
 from grit.core.errors import Code
-from grit.core.ids import Key, LinkId, Lsn, Millis, Realm
+from grit.core.ids import Collection, Key, LinkId, Lsn, Millis, Realm
 from grit.core.messages import Declined, ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked
 from grit.core.ordering import ordered
 from grit.core.parts import KeyRead, PredicateRead, Read
@@ -23,7 +23,7 @@ from grit.core.steps import Send
 from grit.core.values import Row, decode_record, encode_record
 
 HOLD_MS = 100
-"""A read waits so long for an undecided part that writes what it reads; then it takes the old value."""
+"""A read waits so long for a write of what it reads that is not durable yet; then it takes the old value."""
 AWAY_RETRY_MS = 200
 
 Rows = tuple[tuple[bytes, bytes], ...]
@@ -78,7 +78,7 @@ class Reading:
         self._effects.append(Send(link, ExtendAnswered(asked.id, conflict)))
 
     def decided(self) -> None:
-        """Look again at what was held: an undecided part has its outcome."""
+        """Look again at what was held: an undecided part has its outcome, or a write is durable."""
         held, self._held = self._held, []
         for job in held:
             if self._meets_undecided(job):
@@ -87,7 +87,8 @@ class Reading:
                 self._start(job)
 
     def folded(self) -> None:
-        """Look again at what waited for the tail."""
+        """Look again at what waited for the tail, or for a write in flight."""
+        self.decided()
         behind, self._behind = self._behind, []
         for job in behind:
             if job.answer is None:
@@ -112,13 +113,17 @@ class Reading:
         self._held, self._behind, self._looking = [], [], {}
 
     def _meets_undecided(self, job: ReadJob) -> bool:
-        pending = self._ledger.pending
+        """Tell whether a key that is read has a write that is undecided, or in flight: the old value would not last."""
         return any(
-            pending.has_writer(query.collection, key)
+            self._ledger.pending.has_writer(query.collection, key) or self._is_in_flight(query.collection, key)
             for query in job.asked.queries
             if isinstance(query, GetRows)
             for key in query.keys
         )
+
+    def _is_in_flight(self, collection: Collection, key: Key) -> bool:
+        changes = self._ledger.history.changes_of(collection, key)
+        return bool(changes) and changes[-1].lsn > self._ledger.tail
 
     def _start(self, job: ReadJob) -> None:
         if job.asked.position > self._ledger.tail:

@@ -32,9 +32,13 @@ class Cluster:
             self._link_gtm(realm)
         self._reach(self.setup)
 
+    def load(self) -> None:
+        """Bring the cluster up and write the records that are there from the beginning."""
+        self.world.run_until(lambda: self.setup.is_done)
+
     def run(self) -> None:
         """Load, let every client do its programs, come to rest, and check everything."""
-        self.world.run_until(lambda: self.setup.is_done)
+        self.load()
         for client in self.clients:
             self._reach(client)
         self.world.run_until(self._are_clients_done)

@@ -13,6 +13,8 @@ from grit.core.ids import LinkId, Millis, Offset
 
 Thunk = Callable[[], None]
 START = Millis(1_700_000_000_000)
+IDLE_MAX = 200
+"""After so many draws that moved nothing, time moves."""
 SPEEDS = (1.0, 1.0, 0.3, 0.05)
 """How readily a channel moves when it is drawn; each channel of a run is fast or slow for good."""
 
@@ -33,6 +35,8 @@ class World:
         self._watchers: dict[str, list[Thunk]] = {}
         self._links = 0
         self._moments = 0
+        self._held: set[str] = set()
+        self._idle = 0
 
     def later(self, channel: str, thunk: Thunk) -> None:
         """Do `thunk` some time after everything that is in `channel` already."""
@@ -49,6 +53,14 @@ class World:
         for name in [name for name in self._ready if name.startswith(prefix)]:
             self._channels[name].clear()
             self._ready.remove(name)
+
+    def hold(self, prefix: str) -> None:
+        """Let nothing move in channels whose name begins with `prefix`, until `release`."""
+        self._held.add(prefix)
+
+    def release(self, prefix: str) -> None:
+        """End `hold`."""
+        self._held.remove(prefix)
 
     def on_tick(self, thunk: Thunk) -> None:
         """Do `thunk` whenever time moves."""
@@ -95,8 +107,12 @@ class World:
             return
         at = self.chance.randrange(len(self._ready))
         name = self._ready[at]
-        if self.chance.random() > self._speeds[name]:
+        if self.chance.random() > self._speeds[name] or self._is_held(name):
+            self._idle += 1
+            if self._idle > IDLE_MAX:
+                self._pass_time()
             return
+        self._idle = 0
         queue = self._channels[name]
         thunk = queue.popleft()
         if not queue:
@@ -117,7 +133,11 @@ class World:
         tail = "\n".join(self.journal[-60:])
         raise AssertionError(f"stuck: repeat with `make sim SEED={self.seed}`\n{tail}")
 
+    def _is_held(self, name: str) -> bool:
+        return any(name.startswith(prefix) for prefix in self._held)
+
     def _pass_time(self) -> None:
+        self._idle = 0
         self.now = Millis(self.now + self.chance.choice((1, 1, 2, 5, 20)))
         for ticker in list(self._tickers):
             ticker()
