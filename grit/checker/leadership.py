@@ -108,7 +108,7 @@ class Leadership:
         """Follow a record of a leader; tell whether its epoch counts."""
         if epoch > self.epoch:
             self.find("W9", "forged epoch", "a record of an epoch that nobody claimed", offset, found=f"epoch {epoch}")
-        if epoch < self.epoch and not self._is_led:
+        if epoch < self.epoch:
             self._older = (offset, epoch, time)
         self._is_led = self._is_led or epoch == self.epoch
         return epoch == self.epoch

@@ -27,17 +27,22 @@ WHOLE = "_record"
 ROWS_MAX = 20
 """Rows of a broken rule that are kept; the others are counted."""
 _REALMS_MAX = 10
-_STEPS_MAX = 2_000_000_000
-_STEPS_A_LOOK = 1_000_000
+STEPS_MAX = 2_000_000_000
+"""Instructions of SQLite's machine that one query may take: some minutes."""
+_STEPS_A_LOOK = 100_000
 _READING = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 )  # fmt: skip
 
 
 class Tables:
-    """A SQLite database in memory with the tables of some realms, filled as asked. To be closed."""
+    """A SQLite database in memory with the tables of some realms, filled as asked. To be closed.
 
-    def __init__(self, realms: Iterable[RealmDef]) -> None:
+    A query that takes more than `steps_max` instructions is ended.
+    """
+
+    def __init__(self, realms: Iterable[RealmDef], *, steps_max: int = STEPS_MAX) -> None:
+        self._steps_max = steps_max
         self._realms = {realm.name: realm for realm in realms}
         if len(self._realms) > _REALMS_MAX:
             raise ConfigError(
@@ -98,7 +103,7 @@ class Tables:
             raise ConfigError(f"realm {realm.name} cannot be laid out as tables: {error}") from error
 
     def _run(self, rule: Rule, sql: str) -> tuple[list[str], list[tuple[Value, ...]]]:
-        looks = iter(range(_STEPS_MAX // _STEPS_A_LOOK))
+        looks = iter(range(self._steps_max // _STEPS_A_LOOK))
         self._database.set_authorizer(self._allow)
         self._database.set_progress_handler(lambda: next(looks, -1) < 0, _STEPS_A_LOOK)
         try:
@@ -111,7 +116,7 @@ class Tables:
             raise ConfigError(f"{rule.place}: rule {rule.id}: {said}. A rule is one SELECT over {tables}") from error
 
     def _allow(self, action: int, table: str | None, _: str | None, database: str | None, __: str | None) -> int:
-        if action == sqlite3.SQLITE_READ and database in self._realms and table:
+        if action == sqlite3.SQLITE_READ and table and database in self._realms:
             self._named.add((Realm(database), Collection(table)))
         return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
 

@@ -10,7 +10,7 @@ import pytest
 from grit.checker.check import check_app
 from grit.checker.report import Report, Verdict
 from grit.checker.rules import Rule, parse_rules
-from grit.checker.tables import Tables, columns_of
+from grit.checker.tables import Tables, columns_of, realms_named_in
 from grit.core.catalog import CollectionDef, FieldKind, FieldType, RealmDef, Shape
 from grit.core.errors import ConfigError
 from grit.core.ids import Collection, Realm
@@ -195,6 +195,31 @@ def test_a_document_is_there_as_json_too() -> None:
 def test_a_relationship_has_start_and_end() -> None:
     definition = CollectionDef(KINDS, Shape.RELATIONSHIP, ("start", "end"), {"since": FieldType(FieldKind.INT)})
     assert columns_of(definition) == ("start", "end", "since")
+
+
+def test_a_rule_that_never_ends_is_ended() -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    with Tables([], steps_max=300_000) as tables, pytest.raises(ConfigError, match="it takes too long"):
+        tables.broken_by(rule(endless))
+
+
+def test_only_the_realms_that_the_rules_name_are_laid_out() -> None:
+    definition = CollectionDef(KINDS, Shape.TABLE, ("id",), {})
+    realms = {
+        name: RealmDef(name, "memory", "", {Collection(f"of {name}"): definition})
+        for name in map(Realm, ("a1", "b1", "c1"))
+    }
+    by_realm, by_collection = rule("SELECT * FROM A1.x"), rule('SELECT * FROM "OF B1"')
+    assert [realm.name for realm in realms_named_in([by_realm, by_collection], realms)] == ["a1", "b1"]
+
+
+async def test_many_rows_are_counted_and_the_first_are_told() -> None:
+    run = Recorded()
+    run.globally(tuple(put(number, "x") for number in range(30)), ())
+    (finding,) = (await check(run, "SELECT id FROM orders.items")).findings
+    assert "every order has a cart: 30 rows." in finding.message
+    assert finding.found.startswith("id=0; id=1;")
+    assert finding.found.endswith("id=19; ...")
 
 
 async def test_an_order_patched_away_is_seen_by_the_rule_of_names() -> None:

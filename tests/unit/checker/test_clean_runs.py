@@ -4,6 +4,8 @@ import pytest
 
 from grit.checker.check import check_log, check_state
 from grit.checker.report import Verdict
+from grit.core.ids import Epoch
+from grit.core.records import Refused
 from tests.unit.checker.recorded import CARTS, ORDERS, Recorded, clean, increment, put
 
 
@@ -14,6 +16,24 @@ async def test_an_honest_run_has_no_finding(seed: int) -> None:
         assert report.findings == ()
         assert report.verdict == Verdict.VALID
         assert report.transactions > 0
+
+
+async def test_what_a_zombie_writes_after_its_successor_has_begun_is_no_finding() -> None:
+    run = Recorded()
+    run.local(ORDERS, put(1, "a"))
+    run.dbtm_takes_over(ORDERS)
+    run.zombie_writes(ORDERS)
+    run.renew(ORDERS)
+    assert (await check_log(run.sources(), is_quiesced=True)).findings == ()
+
+
+async def test_what_a_zombie_refused_may_commit() -> None:
+    run = Recorded()
+    run.dbtm_takes_over(ORDERS)
+    run.zombie_writes(ORDERS)
+    txid = run.local(ORDERS, put(1, "a"))
+    run.dbtl[ORDERS][-2] = Refused(Epoch(1), (txid,))
+    assert (await check_log(run.sources(), is_quiesced=True)).findings == ()
 
 
 async def test_what_is_on_its_way_into_a_realm_is_no_finding_while_the_system_runs() -> None:
