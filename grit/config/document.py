@@ -101,12 +101,10 @@ class Piece:
         return _VARIABLE.sub(self._variable, text)
 
     def _variable(self, match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
         name = match["name"]
+        if name is None and not match["bad"]:
+            return "$"  # one, or two that stand for one
         if name is None:
-            if not match["bad"]:
-                return "$"
             self.refuse(
                 f"{self.path} has a broken variable: write ${{NAME}} or ${{NAME:-default}}, and $$ for a dollar"
             )

@@ -373,3 +373,10 @@ def test_a_check_of_null_itself_is_decided() -> None:
     definition = collection("c", Shape.TABLE, {"id": ID}, checks=(EITHER,))
     assert violated_check(definition, {"n": 1}) is None
     assert violated_check(definition, {"n": 1, "m": 1}) == EITHER
+
+
+def test_a_check_that_a_field_is_not_null_breaks_where_it_is() -> None:
+    there = Check("n is not null", encode_expr(Not(IsNull("n"))), ("n",))
+    definition = collection("c", Shape.TABLE, {"id": ID}, checks=(there,))
+    assert violated_check(definition, {}) == there
+    assert violated_check(definition, {"n": 0}) is None
