@@ -110,3 +110,23 @@ def test_who_gets_an_answer_about_the_data_blocks_nobody() -> None:
     votes = {A: ballot(Vote(T1, Code.NOT_FOUND.value, "x"), Vote(T2), edges=[(T1, T2), (T2, T1)])}
     result = evaluate([candidate(T1, 1), candidate(T2, 2)], votes, fences=FENCES, dead=())
     assert (result.admitted, codes(result)) == ((T2,), {T1: Code.NOT_FOUND})
+
+
+def test_a_way_through_a_dropped_transaction_is_no_cycle() -> None:
+    votes = {A: ballot(Vote(T1), Vote(T2, Code.PHANTOM.value, "x"), Vote(T3), edges=[(T3, T1), (T1, T2), (T2, T3)])}
+    candidates = [candidate(T1, 1), candidate(T2, 2), candidate(T3, 3)]
+    assert evaluate(candidates, votes, fences=FENCES, dead=()).admitted == (T3, T1)
+
+
+def test_writers_that_one_reader_held_back_are_in_order_of_age() -> None:
+    edges = [(T4, T3), (T4, T2), (T4, T1)]
+    votes = {A: ballot(Vote(T1), Vote(T2), Vote(T3), Vote(T4), edges=edges)}
+    candidates = [candidate(T1, 2), candidate(T2, 1), candidate(T3, 3), candidate(T4, 4)]
+    assert evaluate(candidates, votes, fences=FENCES, dead=()).admitted == (T4, T2, T1, T3)
+
+
+def test_an_edge_that_two_realms_report_is_named_after_the_first() -> None:
+    both = [(T1, T2), (T2, T1)]
+    votes = {B: ballot(Vote(T1), Vote(T2), edges=both), A: ballot(Vote(T1), Vote(T2), edges=both)}
+    (drop,) = evaluate([candidate(T1, 1, A, B), candidate(T2, 2, A, B)], votes, fences=FENCES, dead=()).dropped
+    assert drop.conflict == Conflict(A, winner=T1, origin="origin of 1")

@@ -245,6 +245,18 @@ def test_who_waits_for_a_key_counts_as_waiting() -> None:
     assert rig.declined(rig.submit(txn(3), A)).code == Code.OVERLOADED
 
 
+def test_who_waited_for_a_key_counts_no_more() -> None:
+    rig = Rig(GtmConfig(waiting_max=1))
+    rig.serve(A)
+    rig.submit(txn(1), A, key="k")
+    rig.submit(txn(2), A, key="k")
+    rig.vote(A)
+    rig.settle()
+    rig.submit(txn(3), A)
+    assert rig.outcomes(rig.submit(txn(4), A)) == []
+    assert rig.machine.describe()["waiting"] == 1
+
+
 def test_callers_of_one_transaction_are_limited() -> None:
     rig = Rig(GtmConfig(askers_max=2))
     rig.serve(A)
