@@ -30,7 +30,7 @@ class Cluster:
         self.clients = [ClientNode(self.world, f"client{i}", script) for i, script in enumerate(scripts)]
         for realm in CATALOGUE:
             self._link_gtm(realm)
-        self._reach(self.setup)
+        self.reach(self.setup)
 
     def load(self) -> None:
         """Bring the cluster up and write the records that are there from the beginning."""
@@ -40,7 +40,7 @@ class Cluster:
         """Load, let every client do its programs, come to rest, and check everything."""
         self.load()
         for client in self.clients:
-            self._reach(client)
+            self.reach(client)
         self.world.run_until(self._are_clients_done)
         self.settle()
         self.check()
@@ -64,20 +64,45 @@ class Cluster:
         kind = chance.choice(("gtm", "dbtm", "player"))
         realm = chance.choice(sorted(CATALOGUE))
         if kind == "gtm":
-            self.gtm.kill()
-            self.gtm = self._start_gtm()
-            for each in CATALOGUE:
-                self._link_gtm(each)
+            self.restart_gtm()
         elif kind == "dbtm":
-            self.dbtms[realm].kill()
-            self.dbtms[realm] = self._start_dbtm(realm)
-            self._link_gtm(realm)
+            self.restart_dbtm(realm)
         else:
-            self.players[realm].kill()
-            self.players[realm] = self._start_player(realm)
+            self.restart_player(realm)
+
+    def restart_gtm(self) -> None:
+        """Kill the GTM and start it again."""
+        self.gtm.kill()
+        self.gtm = self._start_gtm()
+        for realm in CATALOGUE:
+            self._link_gtm(realm)
+        self._reach_again()
+
+    def restart_dbtm(self, realm: Realm) -> None:
+        """Kill a DBTM and start it again."""
+        self.dbtms[realm].kill()
+        self.dbtms[realm] = self._start_dbtm(realm)
+        self._link_gtm(realm)
+        self._reach_again()
+
+    def restart_player(self, realm: Realm) -> None:
+        """Kill a player and start it again."""
+        self.players[realm].kill()
+        self.players[realm] = self._start_player(realm)
+
+    def reach(self, client: ClientNode) -> None:
+        """Link a client to whom it is not linked yet."""
+        gtm = client.link_to(self.gtm) or client.connect(self.gtm, ("sidecar", client.name), ("gtm", "gtm"))
+        realms = {
+            realm: client.link_to(dbtm) or client.connect(dbtm, ("sidecar", client.name), ("dbtm", realm))
+            for realm, dbtm in self.dbtms.items()
+        }
+        client.reach(gtm, realms)
+
+    def _reach_again(self) -> None:
         for client in (self.setup, *self.clients):
             if client.is_reached:
-                self._reach(client)
+                self.reach(client)
 
     def _are_clients_done(self) -> bool:
         chance = self.world.chance
@@ -118,12 +143,3 @@ class Cluster:
 
     def _link_gtm(self, realm: Realm) -> None:
         self.gtm.connect(self.dbtms[realm], ("gtm", self.gtm.name), ("dbtm", realm))
-
-    def _reach(self, client: ClientNode) -> None:
-        """Link a client to whom it is not linked yet."""
-        gtm = client.link_to(self.gtm) or client.connect(self.gtm, ("sidecar", client.name), ("gtm", "gtm"))
-        realms = {
-            realm: client.link_to(dbtm) or client.connect(dbtm, ("sidecar", client.name), ("dbtm", realm))
-            for realm, dbtm in self.dbtms.items()
-        }
-        client.reach(gtm, realms)

@@ -133,11 +133,15 @@ class World:
         tail = "\n".join(self.journal[-60:])
         raise AssertionError(f"stuck: repeat with `make sim SEED={self.seed}`\n{tail}")
 
+    def advance(self, millis: int) -> None:
+        """Let so much time pass at once."""
+        self.now = Millis(self.now + millis)
+        for ticker in list(self._tickers):
+            ticker()
+
     def _is_held(self, name: str) -> bool:
         return any(name.startswith(prefix) for prefix in self._held)
 
     def _pass_time(self) -> None:
         self._idle = 0
-        self.now = Millis(self.now + self.chance.choice((1, 1, 2, 5, 20)))
-        for ticker in list(self._tickers):
-            ticker()
+        self.advance(self.chance.choice((1, 1, 2, 5, 20)))
