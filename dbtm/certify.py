@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from dbtm.constraints import Constraints, Demand, Planned, name_key, plan_write, rows_after
 from dbtm.history import Change, History, conflict_of
+from dbtm.intake import take_part
 from dbtm.pending import Pending, RecordId
 from grit.core.errors import Code
 from grit.core.ids import Collection, Key, Lsn, Realm, TxnId
@@ -62,6 +63,10 @@ class Certifier:
         self._constraints = constraints
         self._history = history
         self._pending = pending
+
+    def take_part(self, txid: TxnId, encoded: bytes) -> Part:
+        """Return the part of a transaction; raises ValueError, see `dbtm.intake`."""
+        return take_part(txid, encoded, self._constraints.collections)
 
     def examine(
         self, part: Part, newest: Callable[[Collection, Key], bytes | UnsetType | None], rows_of: RowsOf

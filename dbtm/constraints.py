@@ -79,11 +79,11 @@ def name_key(collection: Collection, key: Key) -> str:
 
 
 class Constraints:
-    """The constraints of one realm, arranged by what triggers them."""
+    """The constraints of one realm, arranged by what triggers them, and its `collections`."""
 
     def __init__(self, realm: RealmDef) -> None:
         self._realm = realm
-        self._collections = realm.collections
+        self.collections = realm.collections
         self._parents = {name: dict(_parents(c)) for name, c in realm.collections.items()}
         self._children: dict[Collection, list[tuple[Collection, str]]] = {name: [] for name in realm.collections}
         for child, parents in sorted(self._parents.items()):
@@ -92,7 +92,7 @@ class Constraints:
 
     def demand(self, planned: Planned) -> Demand:
         """Return what one write counts on."""
-        write, definition = planned.write, self._collections[planned.write.collection]
+        write, definition = planned.write, self.collections[planned.write.collection]
         reads: list[Read] = []
         broken: list[tuple[Code, str]] = []
         if write.expect != Expect.ANYTHING:
@@ -111,7 +111,7 @@ class Constraints:
 
     def bound(self, collection: Collection, field: str) -> Bound:
         """Return the bounds that increments of a field must keep."""
-        bound = self._collections[collection].bounds.get(field)
+        bound = self.collections[collection].bounds.get(field)
         if bound is None:
             return ANY_INT
         return Bound(INT_MIN if bound.min is None else bound.min, INT_MAX if bound.max is None else bound.max)

@@ -9,8 +9,6 @@ r"""Local commits: the DBTM alone certifies and orders them (protocol.md section
 
 from collections import deque
 
-import msgspec
-
 from dbtm.certify import Certifier, Examined, Refusal
 from dbtm.effects import Effect
 from dbtm.jobs import Facts, LocalJob, StoreDesk
@@ -21,7 +19,6 @@ from grit.core.ids import Csn, LinkId, Lsn, Millis, Realm, TxnId, began_at
 from grit.core.limits import Limits
 from grit.core.messages import CommitAsked, Declined, OutcomeAnswered
 from grit.core.outcome import Outcome, State, aborted
-from grit.core.parts import Part, decode_part
 from grit.core.queries import StoreAnswer
 from grit.core.steps import Send
 
@@ -94,11 +91,12 @@ class LocalCommits:
         if self.is_under_way(asked.txid):
             self.wait_for(asked.txid, link, asked.id)
             return
-        refusal = check_age(asked.txid, self._clock.now)
         try:
-            part = decode_part(asked.part)
-        except msgspec.DecodeError as error:
-            refusal, part = Refusal(Code.BAD_REQUEST, f"the part cannot be decoded: {error}"), _NO_PART
+            part = self._certifier.take_part(asked.txid, asked.part)
+        except ValueError as error:
+            self._answer(link, asked.id, aborted(asked.txid, Code.BAD_REQUEST, str(error)))
+            return
+        refusal = check_age(asked.txid, self._clock.now)
         if refusal is not None:
             self._answer(link, asked.id, aborted(asked.txid, refusal.code, refusal.message))
             return
@@ -282,6 +280,3 @@ class LocalCommits:
 
     def _answer(self, link: LinkId, request: int, outcome: Outcome) -> None:
         self._effects.append(Send(link, OutcomeAnswered(request, outcome, self._clock.now)))
-
-
-_NO_PART = Part(Lsn(0), (), ())

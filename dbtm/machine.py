@@ -30,7 +30,7 @@ from dbtm.voting import Decree, Voting
 from grit.core.catalog import RealmDef
 from grit.core.errors import Code, LogError
 from grit.core.fold import DbtlFolded
-from grit.core.ids import Epoch, LeaderId, LinkId, Lsn, Millis, Offset
+from grit.core.ids import Epoch, LeaderId, LinkId, Lsn, Millis, Offset, is_txn_id
 from grit.core.limits import Limits
 from grit.core.messages import (
     CommitAsked,
@@ -177,6 +177,10 @@ class DbtmMachine:
 
     def _status(self, link: LinkId, asked: StatusAsked) -> None:
         """Answer from the fold; a transaction that it does not know is refused first."""
+        if not is_txn_id(asked.txid):
+            text = f"not the id of a transaction: {asked.txid[:64]!r}"
+            self._effects.append(Send(link, Declined(asked.id, Code.BAD_REQUEST.value, text)))
+            return
         outcome = self._locals.outcome_of(asked.txid)
         if outcome is None and not self._locals.is_under_way(asked.txid):
             if self._ledger.fold.is_expired(asked.txid):

@@ -26,7 +26,7 @@ from grit.core.fold import GtlFold, GtlFolded
 from grit.core.ids import Csn, Epoch, LinkId, Lsn, Offset, Realm, TxnId
 from grit.core.limits import Limits
 from grit.core.messages import DbtmHello, Decided, GtmHello, Vote, VoteAsked, Votes
-from grit.core.parts import Part, decode_part
+from grit.core.parts import Part
 from grit.core.queries import StoreAnswer
 from grit.core.records import CommitEntry, GtlRecord, GtmEpoch, PartEntry, Through
 from grit.core.steps import GTL, CatchUp, CloseLink, Send, Trace
@@ -140,7 +140,13 @@ class Voting:
         return any(dropped)
 
     def _drop_older(self, epoch: Epoch) -> bool:
-        """A newer GTM leads: what an older one asked and did not commit before is decided: aborted."""
+        """A newer GTM leads: what an older one asked and did not commit before is decided: aborted.
+
+        Ballots too: voted for later, they would be pending for ever.
+        """
+        for job in [job for job in self._jobs if job.gtm_epoch < epoch]:
+            job.facts.done()
+            self._jobs.remove(job)
         older = [part.txid for part in self._ledger.pending.parts.values() if part.gtm_epoch < epoch]
         for txid in older:
             self._drop(txid)
@@ -212,6 +218,12 @@ class Voting:
 
     def hello(self, link: LinkId, message: GtmHello) -> None:
         """A GTM opens a link: answer once the GTL is folded up to its epoch."""
+        waiting = self._hello
+        if waiting is not None and waiting[0] != link:
+            is_older = message.gtm_epoch < waiting[1]
+            self._effects.append(CloseLink(link if is_older else waiting[0], "a newer GTM, or link of it, waits here"))
+            if is_older:
+                return
         self._hello = (link, message.gtm_epoch)
         if self.gtl.epoch < message.gtm_epoch:
             self._effects.append(CatchUp(GTL))
@@ -247,16 +259,24 @@ class Voting:
         """Certify a round, after those before it; one that was certified is answered again."""
         if link != self._link or asked.gtm_epoch != self._gtm_epoch or not self._epoch:
             return
+        if asked.gtm_epoch < self.gtl.epoch:
+            return
         if asked.round <= self._certified:
             if asked.round in self._votes:
                 self._effects.append(Send(link, self._votes[asked.round]))
             return
         if any(job.round == asked.round for job in self._jobs):
             return
-        ballots = tuple(_ballot(*fields) for fields in asked.parts)
+        ballots = tuple(self._ballot(*fields) for fields in asked.parts)
         self._jobs.append(VoteJob(asked.gtm_epoch, asked.round, ballots, self._clock.now, Facts(self._ledger)))
         if len(self._jobs) == 1:
             self._certify(self._jobs[0])
+
+    def _ballot(self, txid: TxnId, encoded: bytes, trace: str, origin: str) -> Ballot:
+        try:
+            return Ballot(txid, encoded, self._certifier.take_part(txid, encoded), trace, origin)
+        except ValueError as error:
+            return Ballot(txid, encoded, Part(Lsn(0), (), ()), trace, origin, str(error))
 
     def _certify(self, job: VoteJob) -> None:
         """Certify all parts of a round in one atomic step, once nothing is missing."""
@@ -290,13 +310,12 @@ class Voting:
             if ballot.trace:
                 facts = {"realm": self._realm, "txid": ballot.txid, "code": vote.code or "YES"}
                 self._effects.append(Trace("vote", ballot.trace, job.began, self._clock.now, facts))
-        if job.gtm_epoch == self._gtm_epoch:
-            self._certified = job.round
-            message = Votes(job.gtm_epoch, self._epoch, job.round, tuple(votes), tuple(edges))
-            self._votes[job.round] = message
-            self._forget_vote(job.round)
-            if self._link is not None:
-                self._effects.append(Send(self._link, message))
+        self._certified = job.round
+        message = Votes(job.gtm_epoch, self._epoch, job.round, tuple(votes), tuple(edges))
+        self._votes[job.round] = message
+        self._forget_vote(job.round)
+        if self._link is not None:
+            self._effects.append(Send(self._link, message))
         if self._jobs:
             self._certify(self._jobs[0])
 
@@ -353,10 +372,3 @@ class Voting:
         """Return when the oldest pending part was voted for, by this clock; None: nothing is pending."""
         oldest = next(iter(self._ledger.pending.parts.values()), None)
         return None if oldest is None else oldest.since
-
-
-def _ballot(txid: TxnId, encoded: bytes, trace: str, origin: str) -> Ballot:
-    try:
-        return Ballot(txid, encoded, decode_part(encoded), trace, origin)
-    except msgspec.DecodeError as error:
-        return Ballot(txid, encoded, Part(Lsn(0), (), ()), trace, origin, f"the part cannot be decoded: {error}")
