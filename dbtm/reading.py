@@ -176,7 +176,7 @@ class Reading:
             return
         out: list[Rows] = []
         for query, rows, limit in zip(job.asked.queries, answer.rows, job.limits, strict=True):
-            merged = self._merged(query, rows, job.pin, cut=limit is not None and len(rows) >= limit)
+            merged = self._merged(query, rows, job.pin, cut=bool(rows) and limit is not None and len(rows) >= limit)
             if merged is None:
                 job.extra, job.answer = 2 * job.extra + len(rows), None
                 self._look(job)
@@ -240,11 +240,12 @@ class Reading:
         self._effects.append(Send(job.link, ReadAnswered(asked.id, position, exact_from, rows, now)))
 
     def _exact_from(self, asked: ReadAsked) -> Lsn:
-        """Return the asked position when the answer was true there already, else the tail."""
+        """Return the asked position when the answer was true there already, else the tail.
+
+        At position 0 it is a first read, which does not care, or there was nothing when the first one came.
+        """
         history, tail = self._ledger.history, self._ledger.tail
-        if asked.position == 0:
-            return Lsn(0)
-        if asked.position < history.floor:
+        if asked.position == 0 or asked.position < history.floor:
             return tail
         reads: list[Read] = [read for query in asked.queries for read in _reads_of(query)]
         stale = history.find_stale_read(reads, asked.position, tail)
