@@ -1,0 +1,118 @@
+"""What runs where: one folder, free ports on loopback, a configuration that says so, and a process for each role and service."""
+
+import asyncio
+import re
+import socket
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from sample_services.demo.processes import Died, Process
+
+REALMS = ("cart", "stock", "orders", "payment", "social")
+SERVICES = (*REALMS, "shop")
+CATALOGUE = Path(__file__).parents[1] / "grit.yaml"
+RULES = CATALOGUE.with_name("RULES.yaml")
+HOST = "127.0.0.1"
+
+
+class Deployment:
+    """The processes of one marketplace, not started yet.
+
+    Args:
+        folder: Empty, or new: configuration, logs and databases go there.
+        trace_file: Where every role writes its spans; None: nowhere.
+
+    Attributes:
+        config: The configuration that was written.
+        death: Done when a process has ended that should not have.
+        roles, services: Name -> process, in the order in which they start.
+    """
+
+    def __init__(self, folder: Path, trace_file: Path | None = None) -> None:
+        self.folder = folder
+        self.config = folder / "grit.yaml"
+        self.death: asyncio.Future[Died] = asyncio.get_running_loop().create_future()
+        self.logs = folder / "log"
+        self.logs.mkdir(parents=True)
+        role_names = [
+            "gtm",
+            *(f"dbtm {realm}" for realm in REALMS),
+            *(f"player {realm}" for realm in REALMS),
+            "sidecar",
+        ]
+        ports = iter(free_ports(3 + len(REALMS) + len(role_names) + len(SERVICES)))
+        self._addresses = {name: f"{HOST}:{next(ports)}" for name in _address_names()}
+        self._metrics_ports = {name: next(ports) for name in role_names}
+        self._service_ports = {name: next(ports) for name in SERVICES}
+        self._trace = ["--trace-file", str(trace_file)] if trace_file else []
+        self.config.write_text(filled(CATALOGUE.read_text(encoding="utf-8"), self._addresses), encoding="utf-8")
+        self.roles = {name: self._role(name) for name in role_names}
+        self.services = {name: self._service(name) for name in SERVICES}
+
+    @property
+    def processes(self) -> list[Process]:
+        """Return all of them, in the order in which they start."""
+        return [*self.roles.values(), *self.services.values()]
+
+    @property
+    def sidecar(self) -> str:
+        """Return the address of the sidecar."""
+        return self._addresses["SIDECAR"]
+
+    def service_address(self, name: str) -> str:
+        """Return the address of a service."""
+        return f"{HOST}:{self._service_ports[name]}"
+
+    def metrics_address(self, role: str) -> tuple[str, int]:
+        """Return host and port at which a role tells its metrics."""
+        return HOST, self._metrics_ports[role]
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of `grit` with these arguments, for this deployment's interpreter."""
+        return [str(Path(sys.executable).with_name("grit")), *arguments]
+
+    def _role(self, name: str) -> Process:
+        metrics = ["--metrics-port", str(self._metrics_ports[name])]
+        command = self.command("serve", *name.split(), "-c", str(self.config), *metrics, *self._trace)
+        return self._process(name, command)
+
+    def _service(self, name: str) -> Process:
+        command = [sys.executable, "-m", f"sample_services.{name}", "--port", str(self._service_ports[name])]
+        command += ["--sidecar", self.sidecar]
+        if name == "shop":
+            for other in REALMS:
+                command += [f"--{other}", self.service_address(other)]
+        return self._process(name, command)
+
+    def _process(self, name: str, command: Sequence[str]) -> Process:
+        return Process(name, command, self.logs / f"{name.replace(' ', '-')}.log", self._note_death)
+
+    def _note_death(self, death: Died) -> None:
+        if not self.death.done():
+            self.death.set_result(death)
+
+
+def _address_names() -> list[str]:
+    return ["GTM", "SIDECAR", "SIDECAR_LINK", *(f"DBTM_{realm.upper()}" for realm in REALMS)]
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """Return a configuration with the named variables put in."""
+
+    def put(match: re.Match[str]) -> str:
+        return values.get(match["name"], match[0])
+
+    return re.sub(r"\$\{(?P<name>[A-Z_]+)(?::-[^}]*)?\}", put, text)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nobody uses now, all different."""
+    with ExitStack() as held:
+        sockets: Iterable[socket.socket] = [held.enter_context(socket.socket()) for _ in range(count)]
+        ports: list[int] = []
+        for one in sockets:
+            one.bind((HOST, 0))
+            ports.append(one.getsockname()[1])
+        return ports

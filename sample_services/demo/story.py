@@ -1,0 +1,202 @@
+"""The run, from empty folder to verdict."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+from rich.console import Console
+
+from sample_services.demo.deployment import Deployment
+from sample_services.demo.population import load_population
+from sample_services.demo.processes import Process
+from sample_services.demo.progress import Progress
+from sample_services.demo.verdict import Figures, check_all, show_figures, show_next_steps, show_verdict
+from sample_services.demo.watch import look, until_applied
+from sample_services.load.clients import run_load
+from sample_services.load.history import History, HistoryFile, NoHistory
+from sample_services.load.shopping import Population, Step, populate, shopping
+from sample_services.load.tally import Tally
+from sample_services.pb.v1.shop_pb2_grpc import ShopStub
+
+VICTIM = "player stock"
+AWAY_S = 2.0
+"""The killed player stays away for so long: the services do not notice, the lag of its realm does."""
+LOOK_S = 0.5
+SET_UP_S_MAX = 60.0
+APPLIED_S_MAX = 30.0
+SKEW = 0.9
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for."""
+
+    checkouts: int = 2_000
+    clients: int = 16
+    seed: int = 1
+    customers: int = 300
+    products: int = 100
+    sellers: int = 10
+    pieces: int = 400
+    is_kept: bool = False
+    trace_file: Path | None = None
+    history: Path | None = None
+
+    def population(self) -> Population:
+        """Return who and what there is at the start."""
+        return populate(
+            self.seed, customers=self.customers, products=self.products, sellers=self.sellers, pieces=self.pieces
+        )
+
+
+async def tell_story(plan: Plan, folder: Path, console: Console) -> int:
+    """Run everything in an empty folder; return how many violations there are.
+
+    Raises:
+        Died: A process ended by itself; the message has the end of its log.
+        TimeoutError: What must end by itself did not.
+    """
+    deployment = Deployment(folder, plan.trace_file)
+    tally = Tally()
+    async with running(deployment):
+        await guarded(deployment, _set_up(plan, deployment, console))
+        with opened_history(plan.history) as history:
+            figures = await guarded(deployment, _sell(plan, deployment, console, tally, history))
+        await guarded(deployment, _until_applied(deployment, console))
+        checks = await check_all(deployment)
+        show_figures(console, tally, figures)
+        violations = show_verdict(console, checks)
+        show_next_steps(console, deployment, violations)
+        if plan.is_kept:
+            console.print(f"everything runs on; the sidecar is at {deployment.sidecar}; Ctrl-C stops", highlight=False)
+            await guarded(deployment, asyncio.Event().wait())
+    return violations
+
+
+async def _set_up(plan: Plan, deployment: Deployment, console: Console) -> None:
+    began = time.monotonic()
+    async with limited(SET_UP_S_MAX, "starting and loading"):
+        await load_population(deployment, plan.population())
+    console.print(
+        f"set up in {time.monotonic() - began:.1f} s: {len(deployment.roles)} roles of GRIT and"
+        f" {len(deployment.services)} services, each a process; {plan.customers} customers, {plan.products} products",
+        highlight=False,
+    )
+
+
+async def _until_applied(deployment: Deployment, console: Console) -> None:
+    began = time.monotonic()
+    async with limited(APPLIED_S_MAX, "applying the logs to the databases"):
+        await until_applied(deployment)
+    console.print(f"every database has all of its log after another {time.monotonic() - began:.1f} s", highlight=False)
+
+
+@asynccontextmanager
+async def limited(seconds: float, what: str) -> AsyncIterator[None]:
+    """End what takes too long.
+
+    Raises:
+        TimeoutError: Says what.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise TimeoutError(f"{what} took more than {seconds:.0f} s; see the logs") from error
+
+
+@contextmanager
+def opened_history(path: Path | None) -> Iterator[History]:
+    """Open the file of the history; without one nothing is kept."""
+    if path is None:
+        yield NoHistory()
+        return
+    with path.open("w", encoding="utf-8") as file:
+        yield HistoryFile(file)
+
+
+@asynccontextmanager
+async def running(deployment: Deployment) -> AsyncIterator[None]:
+    """Start every process; at the end, however it comes, stop them all: the services first, the roles in reverse."""
+    try:
+        for process in deployment.processes:
+            await process.start()
+        yield
+    finally:
+        await asyncio.gather(*(process.stop() for process in deployment.services.values()))
+        await asyncio.gather(*(process.stop() for process in deployment.roles.values()))
+
+
+async def guarded(deployment: Deployment, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return what `work` returns, unless a process ends meanwhile.
+
+    Raises:
+        Died: One did.
+    """
+    task = asyncio.create_task(work)
+    try:
+        ends: list[asyncio.Future[Any]] = [task, deployment.death]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if deployment.death.done():
+            raise deployment.death.result()
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tally, history: History) -> Figures:
+    """Run the load, with the kill in the middle of it."""
+    population = plan.population()
+    middle = asyncio.Event()
+    steps = _noting(shopping(plan.seed, population, skew=SKEW), plan.checkouts // 2, middle)
+    before = {process.name: process.cpu_s() for process in deployment.processes}
+    began = time.monotonic()
+    with Progress(console, tally, plan.checkouts) as progress:
+        watching = asyncio.create_task(_watch(deployment, progress))
+        killing = asyncio.create_task(_kill_and_restart(deployment, progress, middle))
+        try:
+            async with grpc.aio.insecure_channel(deployment.service_address("shop")) as channel:
+                await channel.channel_ready()
+                began = time.monotonic()
+                shop = ShopStub(channel)
+                await run_load(shop, steps, tally, history, checkouts=plan.checkouts, clients=plan.clients)
+            load_s = time.monotonic() - began
+            await killing
+        finally:
+            for task in (watching, killing):
+                task.cancel()
+            await asyncio.wait({watching, killing})
+    used = {process.name: process.cpu_s() - before[process.name] for process in deployment.processes}
+    return Figures(load_s, used, (await look(deployment)).aborts)
+
+
+def _noting(steps: Iterator[Step], number: int, event: asyncio.Event) -> Iterator[Step]:
+    """Pass steps on, and set the event when so many have been taken."""
+    for taken, step in enumerate(steps):
+        if taken == number:
+            event.set()
+        yield step
+
+
+async def _watch(deployment: Deployment, progress: Progress) -> None:
+    while True:
+        progress.show(await look(deployment))
+        await asyncio.sleep(LOOK_S)
+
+
+async def _kill_and_restart(deployment: Deployment, progress: Progress, middle: asyncio.Event) -> None:
+    await middle.wait()
+    victim: Process = deployment.roles[VICTIM]
+    await victim.kill()
+    progress.say(f"{victim.name}: killed (SIGKILL); checkouts go on, its realm lags")
+    await asyncio.sleep(AWAY_S)
+    sight = await look(deployment)
+    await victim.start()
+    progress.say(f"{victim.name}: started again; its database is {sight.lags['stock']} transactions behind")

@@ -1,0 +1,111 @@
+"""What there is in the shop and what customers do with it. Pure: the same seed gives the same, in the same order."""
+
+import random
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+LINES_A_CART_MAX = 3
+PIECES_A_LINE_MAX = 3
+TRANSFER_SHARE = 0.05
+"""One step in twenty moves money between two customers; the others fill a cart and check out."""
+TRANSFER_CENTS_MAX = 2_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item on sale."""
+
+    seller: str
+    product: str
+    price_cents: int
+    initial: int
+
+
+@dataclass(frozen=True)
+class Population:
+    """Who and what there is at the start."""
+
+    customers: tuple[str, ...]
+    items: tuple[Item, ...]
+    balance_cents: int
+
+
+@dataclass(frozen=True)
+class Wish:
+    """So many pieces of one item."""
+
+    item: Item
+    qty: int
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """Put these into the cart and check out."""
+
+    customer: str
+    wishes: tuple[Wish, ...]
+
+
+@dataclass(frozen=True)
+class Gift:
+    """Move money from one customer to another."""
+
+    transfer_id: str
+    payer: str
+    payee: str
+    amount_cents: int
+
+
+Step = Purchase | Gift
+
+
+class Zipf:
+    """Chooses 0 to n - 1, the first ones most often: number k with weight 1 / (k + 1) ** skew."""
+
+    def __init__(self, n: int, skew: float) -> None:
+        self._sums = list(accumulate(1 / (k + 1) ** skew for k in range(n)))
+
+    def choose(self, chance: random.Random) -> int:
+        """Return one of them."""
+        return min(bisect(self._sums, chance.random() * self._sums[-1]), len(self._sums) - 1)
+
+
+def populate(seed: int, *, customers: int, products: int, sellers: int, pieces: int) -> Population:
+    """Return a population; `pieces` of each item are there at the start."""
+    chance = random.Random(f"population {seed}")
+    items = tuple(
+        Item(f"s{number % sellers}", f"p{number}", chance.randrange(100, 5_000), pieces) for number in range(products)
+    )
+    return Population(tuple(f"c{number}" for number in range(customers)), items, balance_cents=10_000_000)
+
+
+def shopping(seed: int, population: Population, *, skew: float) -> Iterator[Step]:
+    """Yield the steps of all customers together, for ever; clients take them in turn.
+
+    Args:
+        seed: Decides everything.
+        population: Whose steps.
+        skew: How much more often the first customers come and the first items are bought; 0 = all alike.
+    """
+    chance = random.Random(f"shopping {seed}")
+    customers, items = Zipf(len(population.customers), skew), Zipf(len(population.items), skew)
+    number = 0
+    while True:
+        number += 1
+        customer = population.customers[customers.choose(chance)]
+        if chance.random() < TRANSFER_SHARE and len(population.customers) > 1:
+            yield _gift(number, customer, population.customers, chance)
+        else:
+            yield Purchase(customer, _wishes(population.items, items, chance))
+
+
+def _gift(number: int, payer: str, customers: Sequence[str], chance: random.Random) -> Gift:
+    payee = chance.choice([customer for customer in customers if customer != payer])
+    return Gift(f"t{number}", payer, payee, chance.randint(1, TRANSFER_CENTS_MAX))
+
+
+def _wishes(items: Sequence[Item], popular: Zipf, chance: random.Random) -> tuple[Wish, ...]:
+    chosen = {popular.choose(chance) for _ in range(chance.randint(1, LINES_A_CART_MAX))}
+    return tuple(Wish(items[number], chance.randint(1, PIECES_A_LINE_MAX)) for number in sorted(chosen))

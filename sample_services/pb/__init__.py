@@ -1,0 +1,1 @@
+"""Generated protobuf of the services; never edited."""

@@ -1,0 +1,1 @@
+"""The shop front: it owns no data, opens the transactions, and calls the services that do."""

@@ -1,0 +1,1 @@
+"""The service of the realm `social`: the graph of purchases."""
