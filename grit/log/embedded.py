@@ -6,16 +6,23 @@ event loop and a long read never stops an append.
 Group commit: while one batch is being committed the next one gathers; batches take their turn in order.
 
     append --> gathering batch --(its turn)--> one transaction, one fsync --> offsets
+
+What was appended through a handle is kept for a while, so that the tails of the same process read it without going
+to the file. What others append is seen by a glance at the file's time and size, a few microseconds, and now
+and then by a look into the file, because a clock that ticks in milliseconds can hide a change.
 """
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
+from grit.core.errors import LogError
 from grit.core.ids import Offset
 from grit.log.log_file import LogFile
 from grit.log.port import LogUnavailable
@@ -23,7 +30,9 @@ from grit.log.port import LogUnavailable
 BATCH_BYTES_MAX = 4 << 20
 """A batch that has grown to this many bytes takes no more payloads."""
 LOOK_MS_MIN, LOOK_MS_MAX, LOOK_GROWTH = 1.0, 20.0, 1.5
-"""How `wait` looks for what other processes append: the pauses between two looks."""
+"""The pauses between two glances for what other processes append; at the longest one the file is looked into."""
+RECENT_BYTES_MAX = 4 << 20
+"""Payloads appended through a handle that it keeps for its readers."""
 
 
 class _Batch:
@@ -49,8 +58,14 @@ class EmbeddedLog:
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix=f"read {name}")
         self._turn = asyncio.Lock()  # first come, first served: it keeps the order of batches
         self._newest: _Batch | None = None
-        self._appended = asyncio.Event()
-        self._appended_end = 0
+        self._grown: asyncio.Future[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._known_end = 0
+        self._glimpse: tuple[int, int] | None = None
+        self._looked_at = 0.0
+        self._pause_ms = LOOK_MS_MIN
+        self._recent: deque[tuple[Offset, bytes]] = deque()
+        self._recent_bytes = 0
         self._is_closed = False
 
     @classmethod
@@ -122,9 +137,20 @@ class EmbeddedLog:
             batch.is_gathering = False
             append = partial(self._appends.append, batch.payloads)
             first = await asyncio.get_running_loop().run_in_executor(self._append_thread, append)
-        self._appended_end = first + len(batch.payloads)
-        self._wake()
+        self._keep(first, batch)
+        self._glimpse = self._reads.glimpse()
+        self._see_end(first + len(batch.payloads))
         return first
+
+    def _keep(self, first: Offset, batch: _Batch) -> None:
+        """Keep what was appended, as one dense run of offsets that ends with it."""
+        if self._recent and self._recent[-1][0] + 1 != first:
+            self._recent.clear()
+            self._recent_bytes = 0
+        self._recent.extend((Offset(first + i), payload) for i, payload in enumerate(batch.payloads))
+        self._recent_bytes += batch.size
+        while self._recent_bytes > RECENT_BYTES_MAX:
+            self._recent_bytes -= len(self._recent.popleft()[1])
 
     async def read(self, start: Offset, *, bytes_max: int = 1 << 20) -> Sequence[tuple[Offset, bytes]]:
         """Return durable payloads from `start` on, in order, at most `bytes_max` but at least one if there is one.
@@ -134,8 +160,20 @@ class EmbeddedLog:
             LogError: Damage at `start` (what lies before damage can be read), or `start` lies outside of the log.
         """
         self._check_open()
+        if self._recent and self._recent[0][0] <= start <= self._recent[-1][0]:
+            return self._read_recent(start, bytes_max)
         read = partial(self._reads.read, start, bytes_max=bytes_max)
         return await asyncio.get_running_loop().run_in_executor(self._read_thread, read)
+
+    def _read_recent(self, start: Offset, bytes_max: int) -> list[tuple[Offset, bytes]]:
+        rows: list[tuple[Offset, bytes]] = []
+        size = 0
+        for row in islice(self._recent, start - self._recent[0][0], None):
+            size += len(row[1])
+            if rows and size > bytes_max:
+                break
+            rows.append(row)
+        return rows
 
     async def end(self) -> Offset:
         """Return the offset that the next payload will get.
@@ -145,49 +183,91 @@ class EmbeddedLog:
             LogError: Damage at the end, or the log has become shorter.
         """
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._read_thread, self._reads.end)
+        known = self._known_end  # taken before the look: what is appended meanwhile need not be seen by it
+        end = await asyncio.get_running_loop().run_in_executor(self._read_thread, self._reads.end)
+        if end < known:
+            raise self._reads.shorter(known, end)
+        return end
 
     async def wait(self, start: Offset, *, timeout_ms: int) -> bool:
         """Return True as soon as there is something to read at `start`, False after the time-out.
 
-        An append through this handle wakes it at once; other appends are seen by looking. A look costs
-        about 0.2 ms of CPU, mostly for waking up: wait long rather than often.
+        An append through this handle wakes it at once; other appends are seen by glances, which all who wait share.
 
         Raises:
             LogUnavailable: Transient, or closed.
             LogError: As `end`.
         """
+        self._check_open()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_ms / 1000
-        pause_ms = LOOK_MS_MIN
-        while True:
-            appended = self._appended  # taken before the look: what is appended after it sets this one
-            if self._appended_end > start or await self.end() > start:
-                return True
-            now = loop.time()
-            if now >= deadline:
+        if self._known_end <= start:
+            await self._look_if_due()
+        while self._known_end <= start:
+            left = deadline - loop.time()
+            if left <= 0:
                 return False
-            try:
-                async with asyncio.timeout_at(min(deadline, now + pause_ms / 1000)):
-                    await appended.wait()
-            except TimeoutError:
-                pause_ms = min(pause_ms * LOOK_GROWTH, LOOK_MS_MAX)
+            grown = self._grown = self._grown or loop.create_future()
+            if self._watcher is None:
+                self._watcher = loop.create_task(self._watch(), name=f"watch {self._name}")
+            await asyncio.wait({grown}, timeout=left)
+            if grown.done():
+                grown.result()
+        return True
+
+    async def _watch(self) -> None:
+        """Glance at the file as long as somebody waits."""
+        try:
+            while self._grown is not None and not self._is_closed:
+                await asyncio.sleep(self._pause_ms / 1000)
+                await self._look_if_due()
+        except (LogUnavailable, LogError) as error:
+            self._fail(error)
+        finally:
+            self._watcher = None
+
+    async def _look_if_due(self) -> None:
+        """Look into the file when a glance shows that it has changed, or the last look is long ago."""
+        now = asyncio.get_running_loop().time()
+        glimpse = self._reads.glimpse()
+        if glimpse == self._glimpse and now - self._looked_at < LOOK_MS_MAX / 1000:
+            self._pause_ms = min(self._pause_ms * LOOK_GROWTH, LOOK_MS_MAX)
+            return
+        self._glimpse, self._looked_at = glimpse, now
+        end = await self.end()
+        if end > self._known_end:
+            self._pause_ms = LOOK_MS_MIN
+        else:
+            self._pause_ms = min(self._pause_ms * LOOK_GROWTH, LOOK_MS_MAX)
+        self._see_end(end)
+
+    def _see_end(self, end: int) -> None:
+        if end > self._known_end:
+            self._known_end = end
+            grown, self._grown = self._grown, None
+            if grown is not None and not grown.done():
+                grown.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell all who wait that the log cannot be looked at."""
+        grown, self._grown = self._grown, None
+        if grown is not None and not grown.done():
+            grown.set_exception(error)
+            grown.exception()  # whoever waited may have gone
 
     async def close(self) -> None:
         """Finish the appends that were handed over, then release file and threads. Safe to call twice."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._wake()
+        self._fail(LogUnavailable(f"log {self._name} is closed"))
+        if self._watcher is not None:
+            self._watcher.cancel()
         if self._newest is not None:  # the last to get its turn
             await asyncio.wait([self._newest.committed])
         for thread, file in ((self._append_thread, self._appends), (self._read_thread, self._reads)):
             await asyncio.get_running_loop().run_in_executor(thread, file.close)
             thread.shutdown()
-
-    def _wake(self) -> None:
-        self._appended.set()
-        self._appended = asyncio.Event()
 
     def _check_open(self) -> None:
         if self._is_closed:

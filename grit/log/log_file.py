@@ -50,6 +50,7 @@ class LogFile:
         connection: type[sqlite3.Connection],
     ) -> None:
         self._path = path
+        self._write_ahead = path.with_name(f"{path.name}-wal")
         self._name = name
         self._busy_ms = busy_ms
         self._page_count_max = page_count_max
@@ -115,9 +116,17 @@ class LogFile:
                     break
                 found.append((Offset(offset), payload))
             if not found and start > (end := self._whole_end()):
-                raise self._shorter(start, end)
+                raise self.shorter(start, end)
             self._seen = max(self._seen, start + len(found))
         return found
+
+    def glimpse(self) -> tuple[int, int]:
+        """Return something that most often changes when a process appends; does not block, may be called anywhere."""
+        try:
+            stat = self._write_ahead.stat()
+        except OSError:
+            return 0, 0
+        return stat.st_mtime_ns, stat.st_size
 
     def end(self) -> Offset:
         """Return the offset after the last whole row.
@@ -169,7 +178,7 @@ class LogFile:
         if end == self._seen:  # judged before: do not read a megabyte for every look and every append
             return end
         if end < self._seen:
-            raise self._shorter(self._seen, end)
+            raise self.shorter(self._seen, end)
         rows: list[Row] = connection.execute(_NEWEST_TWO).fetchall()
         damaged = [offset for offset, payload, checksum in rows if checksum != checksum_of(offset, payload)]
         if end - 1 not in damaged:
@@ -234,7 +243,8 @@ class LogFile:
     def _damaged(self, offset: int, how: str) -> LogError:
         return LogError(f"{self._place(offset)} is damaged: {how}; restore the file from a backup, nothing is skipped")
 
-    def _shorter(self, offset: int, end: int) -> LogError:
+    def shorter(self, offset: int, end: int) -> LogError:
+        """Return the refusal of a log that was seen up to `offset` and ends at `end`."""
         return LogError(
             f"log {self._name} ({self._path}) is shorter than offset {offset}: it ends at {end}; "
             "it was replaced or restored from an old backup: bring back the newer file, or rebuild what was made from it"
