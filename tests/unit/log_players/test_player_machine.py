@@ -218,6 +218,16 @@ def test_the_log_waits_until_the_cursor_is_known_and_while_the_backlog_is_full()
     assert player.has_room
 
 
+def test_a_database_without_cursor_has_room_once_that_is_known() -> None:
+    assert started(None).has_room
+
+
+def test_time_alone_starts_no_second_call_while_a_batch_is_applied() -> None:
+    player = started(cursor(2, 0), PlayerLimits(look_ms=10))
+    player.step(NOW, folded([*START, entries(1, 1)]))
+    assert player.step(Millis(NOW + 1_000), Tick()) == []
+
+
 def test_each_traced_transaction_gets_a_span_when_it_is_applied() -> None:
     player = started(cursor(2, 0))
     player.step(NOW, folded([*START, entries(1, 1, trace="00-aa-bb-01"), entries(2, 2)]))
@@ -269,6 +279,14 @@ def test_a_refused_batch_is_narrowed_to_the_record_and_halts_there() -> None:
     assert f"offset 3, Lsn 2 ({make_txn_id(NOW, 2)})" in message
     assert "items/(2): trigger says no" in message
     assert "nothing is skipped" in message
+
+
+def test_a_refused_record_of_many_transactions_names_the_first_three() -> None:
+    player = started(cursor(2, 0))
+    player.step(NOW, folded([*START, entries(1, 1, 2, 3, 4, 5)]))
+    message = halt_of(player.step(NOW, StoreRefusedEntry(StoreRefused("no"))))
+    assert f"Lsn 1 ({make_txn_id(NOW, 1)})" in message
+    assert f"3 ({make_txn_id(NOW, 3)}) and 2 more: no" in message
 
 
 def test_a_database_that_refuses_to_tell_the_cursor_halts() -> None:

@@ -64,6 +64,12 @@ def test_what_is_referred_to_is_made_first_and_deleted_last() -> None:
     assert shape_of(away) == [("a_lines", False), ("orders", False)]
 
 
+def test_a_relationship_ranks_last_whatever_its_name_and_whoever_refers() -> None:
+    edge = CollectionDef(Collection("a"), Shape.RELATIONSHIP, ("start", "end"), {}, start=PEOPLE, end=PEOPLE)
+    order = WriteOrder({edge.name: edge, LINES: CATALOGUE[LINES], ORDERS: CATALOGUE[ORDERS], PEOPLE: CATALOGUE[PEOPLE]})
+    assert [order.rank(name, Lsn(1)) for name in (ORDERS, PEOPLE, LINES, edge.name)] == [0, 1, 2, 3]
+
+
 def test_references_in_a_circle_rank_by_name() -> None:
     left, right = Collection("left"), Collection("right")
     circle = {
