@@ -15,7 +15,7 @@ CALLS_MAX = 1_000
 
 
 class Call:
-    """One call. `arrived` counts the operations that came, `done` and `confirmed` those that were announced."""
+    """One call. `arrived` counts the operations carried out, `done` and `confirmed` those that were announced."""
 
     def __init__(self, call_id: str) -> None:
         self.call_id = call_id
@@ -102,3 +102,14 @@ class Calls:
     def unsettled(self) -> list[Call]:
         """Return the calls that a commit waits for, by id."""
         return [call for _, call in sorted(self._calls.items()) if not call.is_settled]
+
+    def owing(self) -> list[str]:
+        """Return the calls of which less has arrived than their callers saw."""
+        return [
+            call.call_id for call in self.unsettled() if call.confirmed is not None and call.arrived < call.confirmed
+        ]
+
+
+def is_within(call_id: str, calls: list[str]) -> bool:
+    """Tell whether a call is one of these, or was made by one."""
+    return any(call_id == one or call_id.startswith(f"{one}-") for one in calls)

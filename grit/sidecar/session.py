@@ -26,7 +26,7 @@ from grit.core.operations import Operation
 from grit.core.outcome import Outcome, State
 from grit.core.parts import encode_part
 from grit.sidecar.asking import Asking, Verdict
-from grit.sidecar.calls import Calls
+from grit.sidecar.calls import Call, Calls, is_within
 from grit.sidecar.events import (
     Answer,
     Answered,
@@ -129,6 +129,7 @@ class Session:
         self._committing: _Job | None = None
         self._commit: CommitRequested | None = None
         self._settling_since = Millis(0)
+        self._owed_since: Millis | None = None
         self._validations = 0
         self._now = Millis(0)
 
@@ -196,10 +197,15 @@ class Session:
             call = self._calls.at(event.call)
             if call.is_dropped:
                 raise GritError(Code.LOST_BRANCH, f"call {event.call} was given up by its caller")
-            call.arrived += len(event.operations)
         work = Work(event.call, event.operations, event.refusal)
-        job = _Job(event.request, work, lambda: self._reply(job, Results(tuple(work.results), self._realms())))
+        job = _Job(event.request, work, lambda: self._worked(job))
         self._enqueue(job, event.sequence)
+
+    def _worked(self, job: _Job) -> None:
+        work = job.work
+        if work.call != ROOT:
+            self._calls.at(work.call).arrived += len(work.results)
+        self._reply(job, Results(tuple(work.results), self._realms()))
 
     def _commit_requested(self, event: CommitRequested) -> None:
         if self._doom is not None:
@@ -312,11 +318,27 @@ class Session:
 
     def _go_on(self) -> None:
         """Begin what waits; when nothing does, a commit may be sent."""
-        while self._current is None and self._queue and not self.is_over:
-            self._current = self._queue.popleft()
-            self._execution.run(self._current.work)
+        while self._current is None and not self.is_over:
+            job = self._next_job()
+            if job is None:
+                break
+            self._queue.remove(job)
+            self._current = job
+            self._execution.run(job.work)
         if self._phase == _Phase.SETTLING and self._current is None:
             self._try_to_decide()
+
+    def _next_job(self) -> _Job | None:
+        """Return what is to run next: first what a call still owes that its caller has seen come back.
+
+        Its writes travel while it answers. *A read that overtook them would not see what the transaction wrote.*
+        """
+        owing = self._calls.owing()
+        if not owing:
+            self._owed_since = None
+            return self._queue[0] if self._queue else None
+        self._owed_since = self._now if self._owed_since is None else self._owed_since
+        return next((job for job in self._queue if is_within(job.work.call, owing)), None)
 
     def _work_done(self) -> None:
         job = self._current
@@ -364,10 +386,7 @@ class Session:
         elif not unsettled:
             self._decide()
         elif self._now - self._settling_since >= BRANCH_WAIT_MS:
-            call = unsettled[0]
-            what = "its answer was never confirmed" if call.confirmed is None else f"{call.confirmed} were confirmed"
-            text = f"call {call.call_id}: {call.arrived} operations arrived, {what}"
-            self._doomed(GritError(Code.LOST_BRANCH, text))
+            self._doomed(_lost_branch(unsettled[0]))
 
     def _decide(self) -> None:
         commit = self._commit
@@ -456,6 +475,8 @@ class Session:
             return
         self._asking.tick(self._now)
         self._go_on()
+        if self._owed_since is not None and self._now - self._owed_since >= BRANCH_WAIT_MS and not self.is_over:
+            self._doomed(_lost_branch(self._calls.unsettled()[0]))
 
     def _expired(self, error: GritError) -> None:
         if not self.is_deciding and not self.is_over:
@@ -482,6 +503,11 @@ class Session:
 
     def _refusal(self, state: str) -> GritError:
         return GritError(Code.NO_SUCH_TRANSACTION, f"transaction {self.txid} {state}")
+
+
+def _lost_branch(call: Call) -> GritError:
+    what = "its answer was never confirmed" if call.confirmed is None else f"{call.confirmed} were confirmed"
+    return GritError(Code.LOST_BRANCH, f"call {call.call_id}: {call.arrived} operations arrived, {what}")
 
 
 def _staleness(verdict: Outcome | GritError) -> GritError | None:

@@ -3,8 +3,8 @@
 import pytest
 
 from grit.core.errors import Code, GritError
-from grit.core.operations import Delete, Get, Increment, Insert, Patch, Put
-from grit.sidecar.events import CallConfirmed, CallDone, CallDropped, CallJoined, CallOpened, CallTaken
+from grit.core.operations import Delete, Get, Increment, Insert, Patch, Put, RowResult
+from grit.sidecar.events import CallConfirmed, CallDone, CallDropped, CallJoined, CallOpened, CallTaken, Results
 from tests.unit.sidecar.home import Home
 from tests.unit.sidecar.shop import ITEMS, STOCK, item, key
 
@@ -175,3 +175,23 @@ def test_ids_that_the_home_mints_are_never_those_of_a_client() -> None:
     home.take(CallOpened(second))
     assert home.reply(first) == CallTaken(f"{home.txid}-h1")
     assert home.reply(second) == CallTaken(f"{home.txid}-h2")
+
+
+def test_what_follows_a_confirmed_call_waits_for_what_the_call_wrote() -> None:
+    home = Home()
+    call = f"{home.txid}-1"
+    confirm(home, call, 1)
+    read = home.start(Get(STOCK, ITEMS, key(1)))
+    assert not home.is_answered(read)
+    home.run(put(1), call=call)
+    reply = home.reply(read)
+    assert isinstance(reply, Results)
+    assert reply.results == (RowResult(item(1)),)
+
+
+def test_what_follows_a_call_that_never_arrives_is_a_lost_branch() -> None:
+    home = Home()
+    confirm(home, f"{home.txid}-1", 1)
+    read = home.start(Get(STOCK, ITEMS, key(1)))
+    home.wait(2_000)
+    assert refusal(home, read).code == Code.LOST_BRANCH
