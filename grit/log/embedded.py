@@ -62,7 +62,7 @@ class EmbeddedLog:
         self._watcher: asyncio.Task[None] | None = None
         self._known_end = 0
         self._glimpse: tuple[int, int] | None = None
-        self._looked_at = 0.0
+        self._looked_at = -LOOK_MS_MAX
         self._pause_ms = LOOK_MS_MIN
         self._recent: deque[tuple[Offset, bytes]] = deque()
         self._recent_bytes = 0
@@ -201,7 +201,7 @@ class EmbeddedLog:
         self._check_open()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_ms / 1000
-        if self._known_end <= start:
+        if timeout_ms == 0:
             await self._look_if_due()
         while self._known_end <= start:
             left = deadline - loop.time()
@@ -219,8 +219,8 @@ class EmbeddedLog:
         """Glance at the file as long as somebody waits."""
         try:
             while self._grown is not None and not self._is_closed:
-                await asyncio.sleep(self._pause_ms / 1000)
                 await self._look_if_due()
+                await asyncio.sleep(self._pause_ms / 1000)
         except (LogUnavailable, LogError) as error:
             self._fail(error)
         finally:
@@ -229,17 +229,21 @@ class EmbeddedLog:
     async def _look_if_due(self) -> None:
         """Look into the file when a glance shows that it has changed, or the last look is long ago."""
         now = asyncio.get_running_loop().time()
-        glimpse = self._reads.glimpse()
-        if glimpse == self._glimpse and now - self._looked_at < LOOK_MS_MAX / 1000:
-            self._pause_ms = min(self._pause_ms * LOOK_GROWTH, LOOK_MS_MAX)
+        self._pause_ms = min(self._pause_ms * LOOK_GROWTH, LOOK_MS_MAX)
+        if now - self._looked_at < LOOK_MS_MAX / 1000 and not self._has_changed():
             return
-        self._glimpse, self._looked_at = glimpse, now
+        self._looked_at = now
         end = await self.end()
         if end > self._known_end:
             self._pause_ms = LOOK_MS_MIN
-        else:
-            self._pause_ms = min(self._pause_ms * LOOK_GROWTH, LOOK_MS_MAX)
         self._see_end(end)
+
+    def _has_changed(self) -> bool:
+        """Glance at the file; while an own append is under way it always changes, and says nothing."""
+        if self._turn.locked():
+            return False
+        before, self._glimpse = self._glimpse, self._reads.glimpse()
+        return self._glimpse != before
 
     def _see_end(self, end: int) -> None:
         if end > self._known_end:
