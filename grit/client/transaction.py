@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from grit.client.errors import GritError, TxnAborted, invalid, typed
+from grit.client.errors import GritError, InvalidRequest, TxnAborted, invalid, typed
 from grit.client.metadata import FinishedCall, OutgoingCall
 from grit.client.naming import Keyed, key_of, split
 from grit.client.stream import SessionStream
@@ -42,6 +42,7 @@ from grit.core.operations import (
 from grit.core.queries import OrderBy
 from grit.core.values import Row, Value
 from grit.pb.v1 import sidecar_pb2 as pb
+from grit.telemetry.tracing import current_traceparent
 from grit.wire.errors import decode_error
 from grit.wire.operations import decode_result, encode_operation
 
@@ -310,7 +311,10 @@ class Transaction:
             result=result,
             packed_results=True,
         )
-        response: pb.CommitResponse = await self._stream.ask("commit", request)
+        try:
+            response: pb.CommitResponse = await self._stream.ask("commit", request)
+        except InvalidRequest as error:
+            raise _of_home(error) from error
         return response
 
     async def rollback(self, *, validate: bool) -> GritError | None:
@@ -341,7 +345,9 @@ class Transaction:
 
     def join(self, run_id: str, service: str) -> None:
         """Enter the caller's transaction; a refusal shows with the first operation."""
-        request = pb.JoinRequest(txn_id=self.txid, call_id=self.call, run_id=run_id, service=service)
+        request = pb.JoinRequest(
+            txn_id=self.txid, call_id=self.call, run_id=run_id, service=service, traceparent=current_traceparent()
+        )
         self._send("join", request)
 
     # --- sending -------------------------------------------------------------------------------------
@@ -400,10 +406,10 @@ class Transaction:
         try:
             response = await answer
         except GritError as error:
-            self._doom = self._doom or error
+            self._doom = self._doom or _of_home(error)
             for asked in buffer:
                 if asked.answer is not None and not asked.answer.done():
-                    asked.answer.set_exception(error)
+                    asked.answer.set_exception(self._doom)
             return
         for asked, result in zip(buffer, response.results, strict=True):
             if asked.answer is not None and not asked.answer.done():
@@ -419,7 +425,7 @@ class Transaction:
         try:
             await answer
         except GritError as error:
-            self._doom = self._doom or error
+            self._doom = self._doom or _of_home(error)
 
     async def _flushed(self) -> None:
         """Wait until everything written so far is at the home."""
@@ -437,6 +443,13 @@ class Transaction:
             await asyncio.wait(self._sent)
         if self._doom is not None:
             raise self._doom
+
+
+def _of_home(error: GritError) -> GritError:
+    """Return what an error means to a transaction that has begun and not ended."""
+    if error.code != Code.NO_SUCH_TRANSACTION:
+        return error
+    return TxnAborted(Code.LOST_HOME, f"the sidecar that began this transaction is gone: {error.message}")
 
 
 def _ignore(answer: "asyncio.Future[Any]") -> None:

@@ -1,7 +1,8 @@
 """The write buffer of a transaction: one folded write a record, and who made it.
 
-Every write is kept in the order in which it came, tagged with its call, beside the fold of all of them. So the effects
-of a call that was dropped can be taken out again: the rest is folded anew.
+What each call did is kept in order, tagged with the call, beside the fold of it all. So the effects of a call that was
+dropped can be taken out again: the rest is folded anew. What one call does to a record without another in between is
+one step, so the steps are bounded by records and calls.
 """
 
 from collections.abc import Iterable, Mapping
@@ -129,6 +130,8 @@ class WriteBuffer:
         self._realm = realm
         self._bounds = bounds
         self._steps: list[tuple[str, Write]] = []
+        self._newest: dict[Place, int] = {}
+        """Record -> the newest step that concerns it."""
         self._folded: dict[Collection, dict[Key, Buffered]] = {}
         self.bytes = 0
         self.records = 0
@@ -143,7 +146,7 @@ class WriteBuffer:
             GritError: As `fold`; then nothing was taken.
         """
         self._take(call, write)
-        self._steps.append((call, write))
+        self._note(call, write)
 
     def get(self, collection: Collection, key: Key) -> Buffered | None:
         """Return what the transaction does to a record."""
@@ -171,9 +174,20 @@ class WriteBuffer:
         steps = [(call, write) for call, write in self._steps if call not in gone]
         if len(steps) == len(self._steps):
             return
-        self._steps, self._folded, self.bytes, self.records = steps, {}, 0, 0
+        self._steps, self._newest, self._folded, self.bytes, self.records = [], {}, {}, 0, 0
         for call, write in steps:
-            self._take(call, write)
+            self.add(call, write)
+
+    def _note(self, call: str, write: Write) -> None:
+        """Remember a step that has been taken."""
+        place = write.collection, write.key
+        at = self._newest.get(place)
+        if at is not None and self._steps[at][0] == call:
+            # Bounds were checked against what the whole transaction knows.
+            self._steps[at] = call, fold(self._steps[at][1], write, bounds={}, name="")
+            return
+        self._newest[place] = len(self._steps)
+        self._steps.append((call, write))
 
     def _take(self, call: str, write: Write) -> None:
         records = self._folded.setdefault(write.collection, {})

@@ -1,6 +1,7 @@
 """The SDK against a sidecar over real gRPC."""
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 
@@ -12,7 +13,7 @@ from grit.core.ids import Millis, make_txn_id
 from grit.core.messages import CommitAsked, Message, SubmitAsked
 from grit.core.outcome import State
 from grit.sidecar.app import SidecarRole
-from tests.unit.sidecar.roles import Roles, deployment
+from tests.unit.sidecar.roles import Roles, deployment, sidecar
 from tests.unit.sidecar.shop import BASKET, CARTS, ITEMS, STOCK, item, key
 
 Deployed = tuple[Roles, SidecarRole, grit.Client]
@@ -254,6 +255,32 @@ async def test_a_sidecar_that_is_not_there_is_unavailable() -> None:
         with pytest.raises(grit.Unavailable) as caught:
             await put()
         assert caught.value.retry_after >= 0
+
+
+async def test_a_home_that_restarted_runs_the_body_again() -> None:
+    roles = Roles()
+    await roles.start()
+    async with (
+        contextlib.AsyncExitStack() as restarted,
+        sidecar(roles, drain_ms=1) as first,
+        grit.connect(first.address) as db,
+    ):
+        runs = 0
+
+        @db.transactional()
+        async def put(txn: grit.Transaction) -> None:
+            nonlocal runs
+            runs += 1
+            await txn.get("stock.items", 1)
+            if runs == 1:
+                await first.close()
+                await restarted.enter_async_context(sidecar(roles, listen=first.address))
+            await txn.put("stock.items", item(1))
+
+        await put()
+        assert runs == 2
+    assert list(roles.realms["stock"].rows("items")) == [key(1)]
+    await roles.close()
 
 
 async def test_a_cancelled_body_leaves_nothing_open(deployed: Deployed) -> None:

@@ -51,12 +51,14 @@ class Roles:
 
 
 @contextlib.asynccontextmanager
-async def sidecar(roles: Roles, limits: Limits | None = None, drain_ms: int = 100) -> AsyncIterator[SidecarRole]:
-    """Run a sidecar on a free port; it is drained and closed at the end."""
+async def sidecar(
+    roles: Roles, limits: Limits | None = None, drain_ms: int = 100, listen: str = "127.0.0.1:0"
+) -> AsyncIterator[SidecarRole]:
+    """Run a sidecar, on a free port unless told; it is drained and closed at the end."""
     role = SidecarRole(
         CATALOGUE,
         roles.links,
-        "127.0.0.1:0",
+        listen,
         gtm=("gtm",),
         dbtms={Realm(realm): (f"dbtm {realm}",) for realm in CATALOGUE},
         limits=limits or Limits(),

@@ -1,5 +1,7 @@
 """The fold of the write buffer against a naive model that does one operation after the other."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,3 +157,23 @@ def test_a_refused_write_leaves_the_buffer_as_it_was() -> None:
     with pytest.raises(GritError):
         buffer.add("", _increment(-5))
     assert (buffer.writes(), buffer.bytes, len(buffer)) == before
+
+
+def test_what_one_call_does_to_a_record_is_kept_as_one_step() -> None:
+    buffer = _buffer(*(_increment(1) for _ in range(100)))
+    assert len(buffer._steps) == 1
+
+
+@given(operations=_operations(), calls=st.lists(st.sampled_from(["", "a"]), min_size=8, max_size=8))
+def test_dropping_a_call_leaves_what_the_others_did_alone(operations: list[Change], calls: list[str]) -> None:
+    buffer, alone = WriteBuffer(Realm("stock"), {}), WriteBuffer(Realm("stock"), {})
+    for call, operation in zip(calls, operations, strict=False):
+        with contextlib.suppress(GritError):
+            buffer.add(call, write_of(operation))
+            if call != "a":
+                alone.add(call, write_of(operation))
+    try:
+        buffer.drop(["a"])
+    except GritError:
+        return  # what is left makes no sense without it
+    assert (buffer.writes(), buffer.bytes, len(buffer)) == (alone.writes(), alone.bytes, len(alone))
