@@ -11,14 +11,11 @@ from grit.checker.report import Report
 from grit.checker.rules import parse_rules
 from grit.checker.sources import Sources
 from grit.cli.config_option import DEFAULT_CONFIG, read_config
-from grit.config.model import Config, LogConfig
+from grit.cli.log_files import open_existing, run_looking
+from grit.config.model import Config
 from grit.core.catalog import RealmDef
 from grit.core.errors import ConfigError
-from grit.log.embedded import EmbeddedLog
-from grit.log.port import LogUnavailable
-from grit.runtime.run import run
 from grit.store.open import MEMORY, open_reader
-from grit.store.port import StoreUnavailable
 
 if TYPE_CHECKING:
     from grit.log.port import Log
@@ -74,17 +71,14 @@ def app_command(rules_path: Path, config_path: Path, *, at: int | None, output: 
 
 def _report(work: Coroutine[Any, Any, Report], output: str) -> int:
     """Run a check, print its report, return the exit status."""
-    try:
-        report = run(work)
-    except (LogUnavailable, StoreUnavailable) as error:
-        raise click.ClickException(str(error)) from error
+    report = run_looking(work)
     click.echo(report.json() if output == "json" else report.text())
     return report.exit_status
 
 
 def _sources(config: Config) -> Sources:
     async def open_log(name: str) -> "Log":
-        return await EmbeddedLog.open(_log_folder(config.log, name, config.source), name)
+        return await open_existing(config, name)
 
     async def open_store(realm: RealmDef) -> "StoreReader":
         if realm.engine == MEMORY:
@@ -95,16 +89,6 @@ def _sources(config: Config) -> Sources:
         return open_reader(realm, {})
 
     return Sources(config.realms, open_log, open_store)
-
-
-def _log_folder(log: LogConfig, name: str, source: str) -> Path:
-    """Return where a log lies. To open one that is missing would make it, and an empty log says nothing."""
-    if log.path is None:
-        raise ConfigError(f"{source}: the logs are in the memory of a process: they cannot be checked from outside")
-    path = log.path / f"{name}.log.db"
-    if not path.exists():
-        raise ConfigError(f"{path}: no such log: has this deployment ever run, and here?")
-    return log.path
 
 
 def _read_rules(path: Path) -> str:

@@ -20,6 +20,17 @@ COMMANDS: CommandTable = {
     "dev": Lazy("grit.cli.dev:dev", "Run every role in one process: to try, and to develop with."),
     "serve": Lazy("grit.cli.serve:serve", "Run one or more roles of a deployment in this process."),
     "check": Lazy("grit.cli.check:check", "Prove that logs, databases and the rules of an application are in order."),
+    "status": Lazy(
+        "grit.cli.status:status", "Show leaders, positions, lag, what is pending, and why transactions fail."
+    ),
+    "log": Family(
+        "Read the logs.",
+        {"dump": Lazy("grit.cli.log_dump:log_dump", "Print every record, decoded, and which of them are void.")},
+    ),
+    "txn": Family(
+        "Look at one transaction.",
+        {"show": Lazy("grit.cli.txn_show:txn_show", "Say what became of it, by the logs, and what it read and wrote.")},
+    ),
     "init": Lazy("grit.cli.init:init", "Start a project: a configuration, an example, how to run them."),
     "config": Family(
         "Look at a configuration.",

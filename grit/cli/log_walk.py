@@ -1,0 +1,69 @@
+"""Read a log from its start to its end of now, folding it: bounded memory, however long it is."""
+
+import sys
+from collections.abc import AsyncGenerator, Callable
+
+import click
+
+from grit.cli.log_files import GTL, open_existing
+from grit.cli.record_facts import RecordFacts, dbtl_facts, gtl_facts
+from grit.config.model import Config
+from grit.core.fold import DbtlFold, GtlFold
+from grit.core.ids import Offset, Realm
+from grit.core.records import decode_dbtl_record, decode_gtl_record
+from grit.log.port import Log
+
+
+async def walk(config: Config, name: str) -> AsyncGenerator[RecordFacts, None]:
+    """Yield every record of a log of the deployment, in order; what is appended meanwhile is left out.
+
+    Raises:
+        ConfigError, LogError, LogUnavailable: The log is not there, damaged, foreign, or out of reach.
+    """
+    log = await open_existing(config, name)
+    try:
+        folder = _gtl_folder(name) if name == GTL else _dbtl_folder(name)
+        async for offset, payload in _payloads(log):
+            yield folder(offset, payload)
+    finally:
+        await log.close()
+
+
+def _gtl_folder(name: str) -> Callable[[Offset, bytes], RecordFacts]:
+    fold = GtlFold(name)
+    return lambda offset, payload: gtl_facts(fold, offset, decode_gtl_record(payload, log=name, offset=offset))
+
+
+def _dbtl_folder(name: str) -> Callable[[Offset, bytes], RecordFacts]:
+    fold = DbtlFold(name, Realm(name.removeprefix("dbtl.")))
+    return lambda offset, payload: dbtl_facts(fold, offset, decode_dbtl_record(payload, log=name, offset=offset))
+
+
+async def _payloads(log: Log) -> AsyncGenerator[tuple[Offset, bytes], None]:
+    end, at = await log.end(), Offset(0)
+    progress = Progress(log.name, end)
+    while at < end:
+        for offset, payload in await log.read(at):
+            yield offset, payload
+            at = Offset(offset + 1)
+        progress.show(at)
+    progress.clear()
+
+
+class Progress:
+    """How far a log has been read: one line that is written over, on a terminal only."""
+
+    def __init__(self, name: str, end: int) -> None:
+        self._name = name
+        self._end = end
+        self._is_shown = sys.stderr.isatty() and not sys.stdout.isatty()
+
+    def show(self, at: int) -> None:
+        """Show that everything below `at` has been read."""
+        if self._is_shown:
+            click.echo(f"\r{self._name}: {at:,} of {self._end:,}\x1b[K", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._is_shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
