@@ -1,12 +1,15 @@
 """Every limit and time of the protocol, with its default (protocol.md section 12), in one place.
 
 A limit that is exceeded is answered (`TOO_LARGE`, `OVERLOADED`, `TIMED_OUT`, `LAGGING`): memory of every table
-in a DBTM, GTM or sidecar is bounded by one of these (invariant I12).
+in a DBTM, GTM or sidecar is bounded by one of these (invariant I12). The longest life of a transaction and the horizon
+of idempotency keys are not limits but constants of the log's format: `grit.core.fold` (docs/adr/0006).
 """
 
 from collections.abc import Mapping
 
 import msgspec
+
+from grit.core.fold import LIFE_MS
 
 _SECOND, _HOUR = 1_000, 3_600_000
 _KIB, _MIB = 1024, 1024 * 1024
@@ -17,7 +20,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         transaction_timeout_ms: A transaction that asks for no time of its own is aborted after it.
-        lifetime_ms: L: nobody certifies what began longer ago; outcomes are remembered for twice as long.
         election_timeout_ms: A standby claims after so long without a sign of life.
         renewal_ms: An idle leader shows life so often.
         vote_timeout_ms: A realm that does not vote in time makes its transactions abort.
@@ -31,13 +33,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         key_bytes: One canonical key.
         value_depth: Lists and maps inside each other; what protobuf can carry typed is the most.
         attempts: How often the SDK runs a body.
-        idempotency_ms, idempotency_keys, result_bytes: What is kept of keys and with each.
+        idempotency_keys, result_bytes: What is kept of keys and with each.
         open_transactions: Per sidecar.
         lag_entries: A realm whose database is further behind than that refuses commits.
     """
 
     transaction_timeout_ms: int = 30 * _SECOND
-    lifetime_ms: int = 60 * _SECOND
     election_timeout_ms: int = 2 * _SECOND
     renewal_ms: int = 500
     vote_timeout_ms: int = 1 * _SECOND
@@ -55,7 +56,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     key_bytes: int = 1 * _KIB
     value_depth: int = 30
     attempts: int = 8
-    idempotency_ms: int = 24 * _HOUR
     idempotency_keys: int = 1_000_000
     result_bytes: int = 4 * _KIB
     open_transactions: int = 10_000
@@ -71,11 +71,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ValueError(f"{name} is {value:,}; it may be {least:,} to {most:,}")
-        if self.lifetime_ms < self.transaction_timeout_ms:
-            raise ValueError(
-                f"lifetime_ms is {self.lifetime_ms:,}; it must be at least transaction_timeout_ms"
-                f" ({self.transaction_timeout_ms:,}), or transactions would be refused before they time out"
-            )
         if self.election_timeout_ms < 2 * self.renewal_ms:
             raise ValueError(
                 f"election_timeout_ms is {self.election_timeout_ms:,}; it must be at least twice renewal_ms"
@@ -84,8 +79,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LIMIT_BOUNDS: Mapping[str, tuple[int, int]] = {
-    "transaction_timeout_ms": (100, _HOUR),
-    "lifetime_ms": (1 * _SECOND, 24 * _HOUR),
+    "transaction_timeout_ms": (100, LIFE_MS),  # a longer one would be refused before it times out
     "election_timeout_ms": (100, 60 * _SECOND),
     "renewal_ms": (10, 10 * _SECOND),
     "vote_timeout_ms": (10, 60 * _SECOND),
@@ -103,7 +97,6 @@ LIMIT_BOUNDS: Mapping[str, tuple[int, int]] = {
     "key_bytes": (16, 3_072),
     "value_depth": (1, 30),
     "attempts": (1, 1_000),
-    "idempotency_ms": (1 * _SECOND, 720 * _HOUR),
     "idempotency_keys": (1, 100_000_000),
     "result_bytes": (0, 64 * _KIB),
     "open_transactions": (1, 1_000_000),
