@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import click
+import grpc
 import uvloop
 from rich.console import Console
 
@@ -14,6 +15,12 @@ from sample_services.demo.processes import Died
 from sample_services.demo.story import Plan, tell_story
 
 GOOD, FINDING, ENVIRONMENT = 0, 1, 3
+
+
+class CannotRun(click.ClickException):
+    """Ends the demo in one line."""
+
+    exit_code = ENVIRONMENT
 
 
 @click.command()
@@ -42,14 +49,15 @@ def demo(  # click gives all by name
         trace_file=trace_file and trace_file.absolute(),
         history=history,
     )
+    place = new_folder(folder)
     try:
-        violations = uvloop.run(_until_told(plan, new_folder(folder)))
+        violations = uvloop.run(_until_told(plan, place))
     except (Died, TimeoutError) as error:
-        click.echo(f"demo: {error}", err=True)
-        sys.exit(ENVIRONMENT)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("demo: stopped", err=True)
-        sys.exit(ENVIRONMENT)
+        raise CannotRun(str(error)) from error
+    except grpc.aio.AioRpcError as error:
+        raise CannotRun(f"a service failed: {error.details()}; its log is in {place}") from error
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        raise CannotRun("stopped") from error
     sys.exit(FINDING if violations else GOOD)
 
 
@@ -65,7 +73,7 @@ def new_folder(folder: Path | None) -> Path:
     """Make and return the folder of the run.
 
     Raises:
-        click.ClickException: It is not empty, or cannot be made.
+        CannotRun: It is not empty, or cannot be made.
     """
     if folder is None:
         return Path(tempfile.mkdtemp(prefix="grit-demo-"))
@@ -73,9 +81,9 @@ def new_folder(folder: Path | None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         has_content = any(folder.iterdir())
     except OSError as error:
-        raise click.ClickException(f"{folder}: {error.strerror}; name a folder that can be written") from error
+        raise CannotRun(f"{folder}: {error.strerror}; name a folder that can be written") from error
     if has_content:
-        raise click.ClickException(f"{folder} is not empty: name a new folder")
+        raise CannotRun(f"{folder} is not empty: name a new folder")
     return folder.absolute()
 
 

@@ -1,11 +1,14 @@
 """Loads customers, carts, accounts and stock through the services that own them."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import grpc
 
+from grit.client import Unavailable
 from sample_services.demo.deployment import Deployment
+from sample_services.failures import told_by
 from sample_services.load.shopping import Population
 from sample_services.pb.v1 import cart_pb2, payment_pb2, social_pb2, stock_pb2
 from sample_services.pb.v1.cart_pb2_grpc import CartStub
@@ -15,6 +18,7 @@ from sample_services.pb.v1.stock_pb2_grpc import StockStub
 
 BATCH = 200
 """So many records in a transaction."""
+PAUSE_S = 0.1
 Item = TypeVar("Item")
 
 
@@ -54,7 +58,19 @@ async def _send(
     async with grpc.aio.insecure_channel(deployment.service_address(service)) as channel:
         call = method(channel)
         for request in requests:
+            await _until_answered(call, request)
+
+
+async def _until_answered(call: Any, request: Any) -> None:
+    """Call until the roles behind the service are up; while they are not, nothing happens."""
+    while True:
+        try:
             await call(request, wait_for_ready=True)
+            return
+        except grpc.aio.AioRpcError as error:
+            if not isinstance(told_by(error.details()), Unavailable):
+                raise
+        await asyncio.sleep(PAUSE_S)
 
 
 def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

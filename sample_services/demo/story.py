@@ -19,7 +19,7 @@ from sample_services.demo.verdict import Figures, check_all, show_figures, show_
 from sample_services.demo.watch import look, until_applied
 from sample_services.load.clients import run_load
 from sample_services.load.history import History, HistoryFile, NoHistory
-from sample_services.load.shopping import Population, Step, populate, shopping
+from sample_services.load.shopping import Population, Skew, Step, populate, shopping
 from sample_services.load.tally import Tally
 from sample_services.pb.v1.shop_pb2_grpc import ShopStub
 
@@ -29,7 +29,6 @@ AWAY_S = 2.0
 LOOK_S = 0.5
 SET_UP_S_MAX = 60.0
 APPLIED_S_MAX = 30.0
-SKEW = 0.9
 Result = TypeVar("Result")
 
 
@@ -40,7 +39,7 @@ class Plan:
     checkouts: int = 2_000
     clients: int = 16
     seed: int = 1
-    customers: int = 300
+    customers: int = 500
     products: int = 100
     sellers: int = 10
     pieces: int = 400
@@ -87,6 +86,7 @@ async def _set_up(plan: Plan, deployment: Deployment, console: Console) -> None:
         f"set up in {time.monotonic() - began:.1f} s: {len(deployment.roles)} roles of GRIT and"
         f" {len(deployment.services)} services, each a process; {plan.customers} customers, {plan.products} products",
         highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -155,7 +155,7 @@ async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tal
     """Run the load, with the kill in the middle of it."""
     population = plan.population()
     middle = asyncio.Event()
-    steps = _noting(shopping(plan.seed, population, skew=SKEW), plan.checkouts // 2, middle)
+    steps = _noting(shopping(plan.seed, population, Skew()), plan.checkouts // 2, middle)
     before = {process.name: process.cpu_s() for process in deployment.processes}
     began = time.monotonic()
     with Progress(console, tally, plan.checkouts) as progress:

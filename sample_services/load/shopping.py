@@ -81,16 +81,24 @@ def populate(seed: int, *, customers: int, products: int, sellers: int, pieces: 
     return Population(tuple(f"c{number}" for number in range(customers)), items, balance_cents=10_000_000)
 
 
-def shopping(seed: int, population: Population, *, skew: float) -> Iterator[Step]:
+@dataclass(frozen=True)
+class Skew:
+    """How much more often the first customers come, and the first items are bought; 0 = all alike."""
+
+    customers: float = 0.6
+    items: float = 0.9
+
+
+def shopping(seed: int, population: Population, skew: Skew) -> Iterator[Step]:
     """Yield the steps of all customers together, for ever; clients take them in turn.
 
     Args:
         seed: Decides everything.
         population: Whose steps.
-        skew: How much more often the first customers come and the first items are bought; 0 = all alike.
+        skew: Who comes most, and what is bought most.
     """
     chance = random.Random(f"shopping {seed}")
-    customers, items = Zipf(len(population.customers), skew), Zipf(len(population.items), skew)
+    customers, items = Zipf(len(population.customers), skew.customers), Zipf(len(population.items), skew.items)
     number = 0
     while True:
         number += 1

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class ShopStub:
     """What a customer sees. Each call is one transaction over the services behind it, run again when it meets a conflict.
-    A failure is the text of the status, "EMPTY_CART: ..."; the trailing metadata `shop-attempts` tells how often it ran.
+    A failure is the text of the status: "EMPTY_CART: ...".
     """
 
     def __init__(self, channel):
@@ -60,7 +60,7 @@ class ShopStub:
 
 class ShopServicer:
     """What a customer sees. Each call is one transaction over the services behind it, run again when it meets a conflict.
-    A failure is the text of the status, "EMPTY_CART: ..."; the trailing metadata `shop-attempts` tells how often it ran.
+    A failure is the text of the status: "EMPTY_CART: ...".
     """
 
     def AddToCart(self, request, context):
@@ -125,7 +125,7 @@ def add_ShopServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Shop:
     """What a customer sees. Each call is one transaction over the services behind it, run again when it meets a conflict.
-    A failure is the text of the status, "EMPTY_CART: ..."; the trailing metadata `shop-attempts` tells how often it ran.
+    A failure is the text of the status: "EMPTY_CART: ...".
     """
 
     @staticmethod

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class ShopStub:
     """What a customer sees. Each call is one transaction over the services behind it, run again when it meets a conflict.
-    A failure is the text of the status, "EMPTY_CART: ..."; the trailing metadata `shop-attempts` tells how often it ran.
+    A failure is the text of the status: "EMPTY_CART: ...".
     """
 
     @_typing.overload
@@ -49,7 +49,7 @@ class ShopStub:
 @_typing.type_check_only
 class ShopAsyncStub(ShopStub):
     """What a customer sees. Each call is one transaction over the services behind it, run again when it meets a conflict.
-    A failure is the text of the status, "EMPTY_CART: ..."; the trailing metadata `shop-attempts` tells how often it ran.
+    A failure is the text of the status: "EMPTY_CART: ...".
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -66,7 +66,7 @@ class ShopAsyncStub(ShopStub):
 
 class ShopServicer(metaclass=_abc_1.ABCMeta):
     """What a customer sees. Each call is one transaction over the services behind it, run again when it meets a conflict.
-    A failure is the text of the status, "EMPTY_CART: ..."; the trailing metadata `shop-attempts` tells how often it ran.
+    A failure is the text of the status: "EMPTY_CART: ...".
     """
 
     @_abc_1.abstractmethod
