@@ -27,7 +27,7 @@ def configure_logging(level: str = "info", *, stream: TextIO | None = None, as_j
     number, stream = LEVELS[level], stream or sys.stderr
     is_json = not stream.isatty() if as_json is None else as_json
     shared = _shared_processors(is_json=is_json)
-    renderer = _renderer(is_json=is_json)
+    renderer = _renderer(is_json=is_json, colours=stream.isatty())
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -59,7 +59,7 @@ def _shared_processors(*, is_json: bool) -> list[structlog.typing.Processor]:
     return chain
 
 
-def _renderer(*, is_json: bool) -> structlog.typing.Processor:
+def _renderer(*, is_json: bool, colours: bool) -> structlog.typing.Processor:
     if is_json:
         return structlog.processors.JSONRenderer(sort_keys=True, default=str)
-    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)

@@ -46,6 +46,13 @@ def test_a_line_is_for_people_on_a_terminal() -> None:
     assert not out.getvalue().startswith("{")
 
 
+def test_text_has_colours_on_a_terminal_only() -> None:
+    for out, is_coloured in ((Terminal(), True), (io.StringIO(), False)):
+        configure_logging(stream=out, as_json=False)
+        role_logger("gtm").warning("slow", delay_ms=7)
+        assert ("\x1b[" in out.getvalue()) is is_coloured
+
+
 def test_a_role_without_realm_names_none() -> None:
     out = io.StringIO()
     configure_logging(stream=out)
