@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from grit.cli.config_option import read_config
 from grit.cli.role_names import every_role
 from grit.cli.roles import Process, run_roles
 from grit.config.builtin import BUILTIN_REALMS, builtin_config
+from grit.runtime.links.address import parse_address
 
 DIRECTORY = Path("grit-dev")
 LOOK_S = 0.01
@@ -25,9 +27,17 @@ LOOK_S = 0.01
     show_default=True,
     help="Data of the built-in catalogue.",
 )
+@click.option("--listen", metavar="HOST:PORT", help="Of the sidecar; port 0 takes a free one, which is printed.")
 @click.option("--trace-file", type=click.Path(path_type=Path), help="Append finished spans to this file.")
 @click.option("--metrics-port", type=click.IntRange(1, 65_535), help="Serve /metrics and /healthz here, on loopback.")
-def dev(config_path: Path | None, directory: Path, trace_file: Path | None, metrics_port: int | None) -> int:
+def dev(
+    config_path: Path | None,
+    *,
+    directory: Path,
+    listen: str | None,
+    trace_file: Path | None,
+    metrics_port: int | None,
+) -> int:
     """Run every role in this process, on the built-in catalogue or that of CONFIG.
 
     The built-in catalogue has three realms: orders (relational), carts (document), social (graph). Its data stays
@@ -39,6 +49,9 @@ def dev(config_path: Path | None, directory: Path, trace_file: Path | None, metr
         click.echo(BUILTIN_REALMS)
     else:
         config = read_config(config_path)
+    if listen is not None:
+        parse_address(listen)
+        config = replace(config, sidecar=replace(config.sidecar, listen=listen))
 
     def look(process: Process) -> None:
         if process.is_serving():
