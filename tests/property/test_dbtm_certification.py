@@ -8,12 +8,13 @@ each of these orders every read must see what it saw, and every write must find 
 from collections.abc import Iterator, Sequence
 from itertools import chain, combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grit.core.ids import Collection, Epoch, Key, TxnId
 from grit.core.messages import Votes
-from grit.core.parts import Act, Expect, KeyRead, Part, PredicateRead, Read, Write, after_image
+from grit.core.parts import Expect, KeyRead, Part, PredicateRead, Read, Write, after_image
 from grit.core.predicate import And, Compare, Where, encode_expr, matches
 from grit.core.values import Row, decode_record
 from gtm.evaluate import Candidate, evaluate
@@ -22,51 +23,52 @@ from tests.unit.dbtm.rig import CATALOGUE, ITEM, SHELF, SHOP, Rig, add, delete, 
 State = dict[tuple[Collection, Key], Row]
 Seen = tuple[object, ...]
 
-_bits = st.integers(0, 1)
-_fields = st.fixed_dictionaries(
-    {},
-    optional={
-        "a": _bits,
-        "b": _bits,
-        "n": st.integers(0, 4),
-        "sku": st.sampled_from("xy"),
-        "left": _bits,
-        "right": _bits,
-        "shelf": st.integers(1, 2),
-        "low": st.sampled_from([5, 15]),
-        "high": st.sampled_from([5, 15]),
-    },
-)
-_ids = st.integers(1, 3)
-_writes = st.one_of(
-    st.builds(lambda i, f: put(i, **f), _ids, _fields),
-    st.builds(lambda i, f: insert(i, **f), _ids, _fields),
-    st.builds(lambda i, f: patch(i, **f), _ids, _fields.filter(bool)),
-    st.builds(add, _ids, st.integers(-3, 3)),
-    st.builds(delete, _ids),
-    st.builds(lambda i: put(i, SHELF), st.integers(1, 2)),
-    st.builds(lambda i: delete(i, SHELF), st.integers(1, 2)),
-)
-_looked_at = st.sampled_from([None, (), ("a",), ("b",), ("n",)])
 
-
-def _where(values: dict[str, int]) -> Where:
+def _where(**values: int) -> Where:
     return encode_expr(And(tuple(Compare(field, "=", value) for field, value in sorted(values.items()))))
 
 
-_reads = st.one_of(
-    st.builds(lambda i, f: KeyRead(ITEM, key(i), f), _ids, _looked_at),
-    st.builds(
-        lambda values, f: PredicateRead(ITEM, _where(values), f),
-        st.fixed_dictionaries({}, optional={"a": _bits, "b": _bits, "n": st.integers(0, 4)}),
-        _looked_at,
-    ),
+_bits, _ids = st.integers(0, 1), st.integers(1, 2)
+_looked_at = st.sampled_from([None, (), ("a",), ("b",), ("n",)])
+_key_reads = st.builds(lambda i, f: KeyRead(ITEM, key(i), f), _ids, _looked_at)
+_predicate_reads = st.builds(
+    lambda values, f: PredicateRead(ITEM, _where(**values), f),
+    st.sampled_from([{"a": 1, "b": 1}, {"a": 1}, {"a": 0, "b": 0}, {"n": 2}, {}]),
+    _looked_at,
 )
-_parts = st.builds(
-    lambda writes, reads: (tuple({(w.collection, w.key): w for w in writes}.values()), tuple(reads)),
-    st.lists(_writes, max_size=2),
-    st.lists(_reads, max_size=2),
-).filter(lambda both: both[0] or both[1])
+_reads = st.one_of(_key_reads, _predicate_reads)
+
+_patches = st.builds(lambda i, f, v: patch(i, **{f: v}), _ids, st.sampled_from("ab"), _bits)
+_increments = st.builds(add, _ids, st.sampled_from([-3, -2, -1, 1]))
+_whole = st.fixed_dictionaries({"a": _bits, "b": _bits}, optional={"n": st.integers(0, 4)})
+_records = st.one_of(
+    st.builds(lambda i, f: put(i, **f), _ids, _whole), st.builds(lambda i, f: insert(i, **f), _ids, _whole)
+)
+_deletes = st.builds(delete, _ids)
+_unique = st.sampled_from([patch(1, sku="z"), patch(2, sku="z"), patch(1, left=2), patch(1, right=2)])
+_checked = st.sampled_from([patch(1, low=15), patch(1, high=5), patch(1, low=5), put(1, a=0, b=0)])
+_related = st.sampled_from([patch(1, shelf=2), patch(2, shelf=2), delete(2, SHELF), put(2, SHELF), delete(1)])
+
+
+def _asked(writes: st.SearchStrategy[Write]) -> "st.SearchStrategy[Asked]":
+    parts = st.tuples(st.lists(writes, max_size=2), st.lists(_reads, max_size=1)).map(
+        lambda both: (tuple({(w.collection, w.key): w for w in both[0]}.values()), tuple(both[1]))
+    )
+    return parts.filter(lambda asked: bool(asked[0] or asked[1]))
+
+
+THEMES = {
+    "fields": _asked(st.one_of(_patches, _patches, _records, _deletes)),
+    "increments": _asked(st.one_of(_increments, _increments, _increments, _patches, _records)),
+    "unique": _asked(_unique),
+    "checks": _asked(_checked),
+    "parents": _asked(_related),
+    "everything": _asked(st.one_of(_patches, _increments, _records, _deletes, _unique, _checked, _related)),
+}
+START_ROWS = [
+    put(1, a=0, b=0, n=3, sku="x", left=1, right=1, low=5, high=15, shelf=1),
+    put(2, a=0, b=0, n=4, sku="y", left=2, right=2, low=5, high=15),
+]
 Asked = tuple[tuple[Write, ...], tuple[Read, ...]]
 
 
@@ -140,11 +142,9 @@ class Trial:
         self.locals: list[TxnId] = []
         self._numbers = iter(range(1, 1_000))
 
-    def start(self, rows: Sequence[Write]) -> None:
-        """Begin with what of these rows keeps the constraints."""
-        for write in rows:
-            self.rig.commit(next(self._numbers), write)
-            self.rig.settle()
+    def start(self) -> None:
+        """Begin with a few rows."""
+        self.rig.committed(next(self._numbers), put(1, SHELF), put(2, SHELF), *START_ROWS)
         self.begin = state_of(self.rig)
 
     def local(self, asked: Asked) -> None:
@@ -188,22 +188,18 @@ def admitted(candidates: Sequence[Candidate], votes: Votes, dead: frozenset[TxnI
     return evaluate(candidates, {SHOP: votes}, fences={SHOP: Epoch(1)}, dead=dead).admitted
 
 
-@settings(max_examples=300)
-@given(
-    rows=st.lists(_writes.filter(lambda write: write.act == Act.REPLACE), max_size=4),
-    rounds=st.tuples(st.lists(_parts, min_size=1, max_size=3), st.lists(_parts, max_size=2)),
-    locals_=st.tuples(_parts, _parts, _parts),
-)
-def test_every_outcome_of_what_is_undecided_is_a_serial_order(
-    rows: list[Write], rounds: tuple[list[Asked], list[Asked]], locals_: tuple[Asked, Asked, Asked]
-) -> None:
+@pytest.mark.parametrize("theme", THEMES)
+@settings(max_examples=100)
+@given(data=st.data())
+def test_every_outcome_of_what_is_undecided_is_a_serial_order(theme: str, data: st.DataObject) -> None:
+    asked = THEMES[theme]
     trial = Trial()
-    trial.start(rows)
-    trial.local(locals_[0])
-    first, first_votes = trial.vote(1, rounds[0])
-    trial.local(locals_[1])
-    second, second_votes = trial.vote(2, rounds[1])
-    trial.local(locals_[2])
+    trial.start()
+    trial.local(data.draw(asked))
+    first, first_votes = trial.vote(1, data.draw(st.lists(asked, min_size=1, max_size=3)))
+    trial.local(data.draw(asked))
+    second, second_votes = trial.vote(2, data.draw(st.lists(asked, max_size=2)))
+    trial.local(data.draw(asked))
     everybody = frozenset(candidate.txid for candidate in first)
     for committed in subsets(admitted(first, first_votes)):
         for also in subsets(admitted(second, second_votes, everybody - set(committed))):
