@@ -68,10 +68,11 @@ async def tell_story(plan: Plan, folder: Path, console: Console) -> int:
         with opened_history(plan.history) as history:
             figures = await guarded(deployment, _sell(plan, deployment, console, tally, history))
         await guarded(deployment, _until_applied(deployment, console))
-        checks = await check_all(deployment)
+        checks = await check_all(deployment, tally)
         show_figures(console, tally, figures)
         violations = show_verdict(console, checks)
-        show_next_steps(console, deployment, violations)
+        console.print(f"{violations} violations", style="bold green" if not violations else "bold red", highlight=False)
+        show_next_steps(console, deployment, tally)
         if plan.is_kept:
             console.print(f"everything runs on; the sidecar is at {deployment.sidecar}; Ctrl-C stops", highlight=False)
             await guarded(deployment, asyncio.Event().wait())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from sample_services.demo.acknowledged import judge_acknowledged
 from sample_services.demo.deployment import RULES, Deployment
 from sample_services.load.tally import Tally
 
@@ -36,16 +37,25 @@ class Checked:
         return counted if self.status == 0 else max(1, counted)
 
 
-async def check_all(deployment: Deployment) -> list[Checked]:
-    """Check the application's rules, the logs and the databases, all at once."""
+async def check_all(deployment: Deployment, tally: Tally) -> list[Checked]:
+    """Check what clients were told; then, when even that reading is over, rules, logs and databases at once."""
     config = str(deployment.config)
-    return list(
-        await asyncio.gather(
+    acknowledged = await _check_acknowledged(deployment, tally)
+    return [
+        acknowledged,
+        *await asyncio.gather(
             _check("rules R1 R2 R3 R4 R6 R7", deployment.command("check", "app", str(RULES), config)),
             _check("logs", deployment.command("check", "log", config, "--quiesced")),
             _check("databases", deployment.command("check", "state", config)),
-        )
-    )
+        ),
+    ]
+
+
+async def _check_acknowledged(deployment: Deployment, tally: Tally) -> Checked:
+    problems = await judge_acknowledged(deployment.sidecar, tally.orders, unknown=tally.unknown.total())
+    verdict = "INVALID" if problems else "VALID"
+    last_line = f"{verdict} {len(tally.orders)} transactions {len(problems)} findings"
+    return Checked("acknowledged orders", (), int(bool(problems)), "\n".join([*problems, last_line]))
 
 
 async def _check(title: str, command: Sequence[str]) -> Checked:
@@ -123,17 +133,18 @@ def show_verdict(console: Console, checks: Sequence[Checked]) -> int:
     return sum(one.violations for one in checks)
 
 
-def show_next_steps(console: Console, deployment: Deployment, violations: int) -> None:
-    """Print the verdict in one line, and what to look at next."""
+def show_next_steps(console: Console, deployment: Deployment, tally: Tally) -> None:
+    """Print what to look at next."""
     grit, config = deployment.command()[0], deployment.config
-    lines = [
-        f"{violations} violations",
-        "",
-        f"what to look at next, all of it in {deployment.folder}:",
-        f"  {grit} check app {RULES} {config}    the rules again; they are SQL",
-        f"  {grit} check app {RULES} {config} --at 100    the same rules on the past",
-        f"  {grit} check state {config}    each database against its log",
-        f"  {deployment.logs}    what every process had to say",
-        f"  {deployment.folder / 'var'}    the databases (SQLite files) and, in log, the logs of GRIT",
-    ]
-    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    steps = {
+        "the rules again; they are SQL": f"{grit} check app {RULES} {config}",
+        "the same rules on the past": f"{grit} check app {RULES} {config} --at {max(1, tally.checkouts // 2)}",
+        "each database against its log": f"{grit} check state {config}",
+        "all of one checkout, in five databases": f"{grit} txn show {next(reversed(tally.orders.values()))} -c {config}",
+        "the global log": f"{grit} log dump gtl -c {config}",
+        "what every process had to say": str(deployment.logs),
+        "the databases, and in log the logs": str(deployment.folder / "var"),
+    }
+    lines = [f"  # {what}\n  {how}" for what, how in steps.items()]
+    text = "\n".join(["", f"what to look at next, all of it in {deployment.folder}:", *lines])
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

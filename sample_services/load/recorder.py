@@ -14,6 +14,7 @@ from grit.client import GritError, OutcomeUnknown, TxnAborted
 from sample_services.failures import Refused, told_by
 from sample_services.load.history import History
 from sample_services.load.tally import Tally
+from sample_services.pb.v1.shop_pb2 import CheckoutResponse
 
 
 class Attempted(Protocol):
@@ -74,10 +75,11 @@ class Recorder:
             answer = await call
         except grpc.aio.AioRpcError as error:
             raise self._judge(kind, value, error) from error
-        told = {**value, "order_id": answer.order_id} if hasattr(answer, "order_id") else value
+        told = value
+        if isinstance(answer, CheckoutResponse):
+            self._tally.orders[answer.order_id] = answer.txn_id
+            told = {**value, "order_id": answer.order_id, "txn_id": answer.txn_id}
         self._tally.add_committed(kind, answer.attempts, (self._note("ok", kind, told) - began) / 1e6)
-        if "order_id" in told:
-            self._tally.orders.append(told["order_id"])
         return answer
 
     def _judge(self, kind: str, value: dict[str, Any], error: grpc.aio.AioRpcError) -> Refused | Failed:

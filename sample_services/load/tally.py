@@ -14,7 +14,7 @@ class Tally:
         aborted: Code -> how many calls gave up after all their attempts, without effect.
         unknown: Calls whose outcome nobody told: they may have committed. Never counted as failed.
         retries: Attempts beyond the first of each call that committed.
-        orders: The orders that were acknowledged.
+        orders: Order -> transaction of each checkout that was acknowledged.
     """
 
     committed: Counter[str] = field(default_factory=Counter)
@@ -22,7 +22,7 @@ class Tally:
     aborted: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     retries: int = 0
-    orders: list[str] = field(default_factory=list)
+    orders: dict[str, str] = field(default_factory=dict)
     _checkout_ms: list[float] = field(default_factory=list)
 
     @property

@@ -6,7 +6,8 @@ anywhere in the middle leaves nothing behind.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from grit.client import Client, Code, GritError, Transaction
 from sample_services.failures import Context, Failure, Refused, answer_of
@@ -25,6 +26,18 @@ _BOUND_OF = {
 """A record as messages name it -> what it means for a customer that one of its bounds does not hold."""
 
 
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Committed(Generic[Answer]):
+    """What a body returned, how often it ran, and the transaction in which it committed."""
+
+    answer: Answer
+    attempts: int
+    txid: str
+
+
 class ShopService(shop_pb2_grpc.ShopServicer):
     """The API of the shop."""
 
@@ -37,38 +50,39 @@ class ShopService(shop_pb2_grpc.ShopServicer):
         check_lines(request.lines)
         to = self._backends
 
-        async def add_to_cart(_: Transaction) -> None:
+        async def add_to_cart() -> None:
             quote = stock_pb2.QuotePricesRequest(lines=request.lines)
             items = cart_pb2.AddItemsRequest(customer=request.customer, lines=request.lines)
             await together(answer_of(to.stock.QuotePrices(quote)), answer_of(to.cart.AddItems(items)))
 
-        _, attempts = await self._run(add_to_cart)
-        return pb.AddToCartResponse(attempts=attempts)
+        done = await self._run(add_to_cart)
+        return pb.AddToCartResponse(attempts=done.attempts)
 
     async def Checkout(self, request: pb.CheckoutRequest, context: Context) -> pb.CheckoutResponse:
         """Buy what is in the cart."""
 
-        async def checkout(_: Transaction) -> tuple[str, int]:
+        async def checkout() -> tuple[str, int]:
             return await self._check_out(request.customer)
 
-        (order_id, total), attempts = await self._run(checkout)
-        return pb.CheckoutResponse(order_id=order_id, total_cents=total, attempts=attempts)
+        done = await self._run(checkout)
+        order_id, total = done.answer
+        return pb.CheckoutResponse(order_id=order_id, total_cents=total, attempts=done.attempts, txn_id=done.txid)
 
     async def Restock(self, request: pb.RestockRequest, context: Context) -> pb.RestockResponse:
         """Add pieces of one item."""
         check_qty(request.qty, request.product)
 
-        async def restock(_: Transaction) -> None:
+        async def restock() -> None:
             pieces = stock_pb2.StockRestockRequest(seller=request.seller, product=request.product, qty=request.qty)
             await answer_of(self._backends.stock.Restock(pieces))
 
-        _, attempts = await self._run(restock)
-        return pb.RestockResponse(attempts=attempts)
+        done = await self._run(restock)
+        return pb.RestockResponse(attempts=done.attempts)
 
     async def Transfer(self, request: pb.TransferRequest, context: Context) -> pb.TransferResponse:
         """Move money between two customers."""
 
-        async def transfer(_: Transaction) -> None:
+        async def transfer() -> None:
             money = payment_pb2.MoveMoneyRequest(
                 transfer_id=request.transfer_id,
                 payer=request.payer,
@@ -77,8 +91,8 @@ class ShopService(shop_pb2_grpc.ShopServicer):
             )
             await answer_of(self._backends.payment.MoveMoney(money))
 
-        _, attempts = await self._run(transfer)
-        return pb.TransferResponse(attempts=attempts)
+        done = await self._run(transfer)
+        return pb.TransferResponse(attempts=done.attempts)
 
     async def _check_out(self, customer: str) -> tuple[str, int]:
         """Return (order id, total in cents); runs in the transaction of the caller."""
@@ -100,23 +114,22 @@ class ShopService(shop_pb2_grpc.ShopServicer):
         )
         return order_id, total
 
-    async def _run(self, body: Callable[[Transaction], Awaitable[Any]]) -> tuple[Any, int]:
-        """Run a transaction; return what it returned and how often it ran.
+    async def _run(self, body: Callable[[], Awaitable[Answer]]) -> Committed[Answer]:
+        """Run a body in a transaction until it commits.
 
         Raises:
             Refused: A bound did not hold, or a service refused.
             GritError: It was aborted in every attempt, or something is away.
         """
-        attempts = 0
+        txids: list[str] = []
 
-        @self._db.transactional(max_attempts=ATTEMPTS_MAX)
-        async def counted(txn: Transaction) -> Any:
-            nonlocal attempts
-            attempts += 1
-            return await body(txn)
+        @self._db.transactional(max_attempts=ATTEMPTS_MAX, name=body.__name__)
+        async def counted(txn: Transaction) -> Answer:
+            txids.append(txn.txid)
+            return await body()
 
         try:
-            return await counted(), attempts
+            return Committed(await counted(), len(txids), txids[-1])
         except GritError as error:
             refused = _refusal_of(error)
             if refused is None:

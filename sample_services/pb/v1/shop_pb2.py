@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sample_services.pb.v1 import order_line_pb2 as sample__services_dot_pb_dot_v1_dot_order__line__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sample_services/pb/v1/shop.proto\x12\x15sample_services.pb.v1\x1a&sample_services/pb/v1/order_line.proto\"U\n\x10\x41\x64\x64ToCartRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12/\n\x05lines\x18\x02 \x03(\x0b\x32 .sample_services.pb.v1.OrderLine\"%\n\x11\x41\x64\x64ToCartResponse\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x05\"#\n\x0f\x43heckoutRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\"K\n\x10\x43heckoutResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0btotal_cents\x18\x02 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\">\n\x0eRestockRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x0f\n\x07product\x18\x02 \x01(\t\x12\x0b\n\x03qty\x18\x03 \x01(\x05\"#\n\x0fRestockResponse\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x05\"Z\n\x0fTransferRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\r\n\x05payer\x18\x02 \x01(\t\x12\r\n\x05payee\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_cents\x18\x04 \x01(\x03\"$\n\x10TransferResponse\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x05\x32\xfa\x02\n\x04Shop\x12^\n\tAddToCart\x12\'.sample_services.pb.v1.AddToCartRequest\x1a(.sample_services.pb.v1.AddToCartResponse\x12[\n\x08\x43heckout\x12&.sample_services.pb.v1.CheckoutRequest\x1a\'.sample_services.pb.v1.CheckoutResponse\x12X\n\x07Restock\x12%.sample_services.pb.v1.RestockRequest\x1a&.sample_services.pb.v1.RestockResponse\x12[\n\x08Transfer\x12&.sample_services.pb.v1.TransferRequest\x1a\'.sample_services.pb.v1.TransferResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sample_services/pb/v1/shop.proto\x12\x15sample_services.pb.v1\x1a&sample_services/pb/v1/order_line.proto\"U\n\x10\x41\x64\x64ToCartRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12/\n\x05lines\x18\x02 \x03(\x0b\x32 .sample_services.pb.v1.OrderLine\"%\n\x11\x41\x64\x64ToCartResponse\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x05\"#\n\x0f\x43heckoutRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\"[\n\x10\x43heckoutResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0btotal_cents\x18\x02 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x0e\n\x06txn_id\x18\x04 \x01(\t\">\n\x0eRestockRequest\x12\x0e\n\x06seller\x18\x01 \x01(\t\x12\x0f\n\x07product\x18\x02 \x01(\t\x12\x0b\n\x03qty\x18\x03 \x01(\x05\"#\n\x0fRestockResponse\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x05\"Z\n\x0fTransferRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\r\n\x05payer\x18\x02 \x01(\t\x12\r\n\x05payee\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_cents\x18\x04 \x01(\x03\"$\n\x10TransferResponse\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x05\x32\xfa\x02\n\x04Shop\x12^\n\tAddToCart\x12\'.sample_services.pb.v1.AddToCartRequest\x1a(.sample_services.pb.v1.AddToCartResponse\x12[\n\x08\x43heckout\x12&.sample_services.pb.v1.CheckoutRequest\x1a\'.sample_services.pb.v1.CheckoutResponse\x12X\n\x07Restock\x12%.sample_services.pb.v1.RestockRequest\x1a&.sample_services.pb.v1.RestockResponse\x12[\n\x08Transfer\x12&.sample_services.pb.v1.TransferRequest\x1a\'.sample_services.pb.v1.TransferResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,15 +39,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKOUTREQUEST']._serialized_start=225
   _globals['_CHECKOUTREQUEST']._serialized_end=260
   _globals['_CHECKOUTRESPONSE']._serialized_start=262
-  _globals['_CHECKOUTRESPONSE']._serialized_end=337
-  _globals['_RESTOCKREQUEST']._serialized_start=339
-  _globals['_RESTOCKREQUEST']._serialized_end=401
-  _globals['_RESTOCKRESPONSE']._serialized_start=403
-  _globals['_RESTOCKRESPONSE']._serialized_end=438
-  _globals['_TRANSFERREQUEST']._serialized_start=440
-  _globals['_TRANSFERREQUEST']._serialized_end=530
-  _globals['_TRANSFERRESPONSE']._serialized_start=532
-  _globals['_TRANSFERRESPONSE']._serialized_end=568
-  _globals['_SHOP']._serialized_start=571
-  _globals['_SHOP']._serialized_end=949
+  _globals['_CHECKOUTRESPONSE']._serialized_end=353
+  _globals['_RESTOCKREQUEST']._serialized_start=355
+  _globals['_RESTOCKREQUEST']._serialized_end=417
+  _globals['_RESTOCKRESPONSE']._serialized_start=419
+  _globals['_RESTOCKRESPONSE']._serialized_end=454
+  _globals['_TRANSFERREQUEST']._serialized_start=456
+  _globals['_TRANSFERREQUEST']._serialized_end=546
+  _globals['_TRANSFERRESPONSE']._serialized_start=548
+  _globals['_TRANSFERRESPONSE']._serialized_end=584
+  _globals['_SHOP']._serialized_start=587
+  _globals['_SHOP']._serialized_end=965
 # @@protoc_insertion_point(module_scope)

@@ -88,20 +88,24 @@ class CheckoutResponse(_message.Message):
     ORDER_ID_FIELD_NUMBER: _builtins.int
     TOTAL_CENTS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    TXN_ID_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     total_cents: _builtins.int
     attempts: _builtins.int
     """How often it ran until it committed."""
+    txn_id: _builtins.str
+    """The transaction that did it: `grit txn show` tells of it."""
     def __init__(
         self,
         *,
         order_id: _builtins.str = ...,
         total_cents: _builtins.int = ...,
         attempts: _builtins.int = ...,
+        txn_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "order_id", b"order_id", "total_cents", b"total_cents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "order_id", b"order_id", "total_cents", b"total_cents", "txn_id", b"txn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

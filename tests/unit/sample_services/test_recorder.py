@@ -30,7 +30,7 @@ class Desk:
 
 
 async def answer() -> CheckoutResponse:
-    return CheckoutResponse(order_id="c1-4", total_cents=5, attempts=3)
+    return CheckoutResponse(order_id="c1-4", total_cents=5, attempts=3, txn_id="t-9")
 
 
 async def failure(code: grpc.StatusCode, details: str) -> CheckoutResponse:
@@ -42,9 +42,9 @@ async def test_an_answer_is_a_commit_with_its_retries() -> None:
     await desk.end(answer())
     assert desk.tally.committed == {"checkout": 1}
     assert desk.tally.retries == 2
-    assert desk.tally.orders == ["c1-4"]
+    assert desk.tally.orders == {"c1-4": "t-9"}
     assert [event["type"] for event in desk.events()] == ["invoke", "ok"]
-    assert desk.events()[1]["value"] == {"customer": "c1", "order_id": "c1-4"}
+    assert desk.events()[1]["value"] == {"customer": "c1", "order_id": "c1-4", "txn_id": "t-9"}
 
 
 async def test_a_refusal_had_no_effect() -> None:
