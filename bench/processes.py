@@ -1,0 +1,103 @@
+"""Processes that a benchmark starts, and the CPU time that they use."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+START_S_MAX = 60.0
+STOP_S_MAX = 20.0
+LOOK_S = 0.02
+GRIT = str(Path(sys.executable).with_name("grit"))
+
+
+class DidNotStart(Exception):
+    """A process ended or did not say what was waited for; the message has the end of its output."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """One process under a name; `output` is where its lines go."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    output: Path
+
+    @property
+    def pid(self) -> int:
+        """Return its id."""
+        return self.process.pid
+
+    def wait_for(self, text: str) -> str:
+        """Return the first line of its output that holds `text`.
+
+        Raises:
+            DidNotStart: It ended, or does not say so.
+        """
+        deadline = time.monotonic() + START_S_MAX
+        while time.monotonic() < deadline:
+            lines = self.output.read_text(encoding="utf-8", errors="replace").splitlines()
+            found = next((line for line in lines if text in line), None)
+            if found is not None:
+                return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(LOOK_S)
+        raise DidNotStart(f"{self.name} did not say {text!r}: {self.output.read_text(errors='replace')[-2_000:]}")
+
+
+@contextlib.contextmanager
+def running(commands: Mapping[str, Sequence[str]], folder: Path) -> Iterator[dict[str, Running]]:
+    """Run processes as long as the block lasts; at its end each gets SIGTERM, and SIGKILL when that takes too long."""
+    started: dict[str, Running] = {}
+    try:
+        for name, command in commands.items():
+            started[name] = _start(name, command, folder)
+        yield started
+    finally:
+        for one in started.values():
+            one.process.send_signal(signal.SIGTERM)
+        for one in started.values():
+            _reap(one.process)
+
+
+def _start(name: str, command: Sequence[str], folder: Path) -> Running:
+    output = folder / f"{name.replace(' ', '-')}.out"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=Path(__file__).parents[1]
+        )
+    return Running(name, process, output)
+
+
+def _reap(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        process.wait(STOP_S_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def cpu_s(pid: int, thread: int | None = None) -> float:
+    """Return the CPU seconds, user and system, that a process or one thread of it has used; 0 when it is gone."""
+    path = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
+    try:
+        # The name of the program, in parentheses, may hold spaces.
+        fields = Path(path).read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mib(pid: int) -> float:
+    """Return the peak resident memory of a process; 0 where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)

@@ -1,0 +1,118 @@
+"""`python -m bench.profile`: where the time of M0 goes, in the main thread of a whole deployment in one process.
+
+Runs every role under cProfile while `bench.load` loads them from another process, and prints the functions of GRIT by
+own and by cumulative time per commit. cProfile makes calls dearer than they are: compare shares, and measure with `m0`.
+"""
+
+import asyncio
+import cProfile
+import json
+import os
+import pstats
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bench.deployment import one_process
+from bench.results import ROOT
+from grit.cli.role_names import every_role
+from grit.cli.roles import Process
+from grit.config.load import load_config
+from grit.runtime.run import run
+from grit.runtime.supervisor import Supervisor
+
+OURS = ("grit", "gtm", "dbtm", "log_players")
+LOOK_S = 0.02
+Row = tuple[str, int, float, float]
+"""Function, calls, own seconds, cumulative seconds."""
+
+
+class Profiled:
+    """A deployment under load and profile; to be run once.
+
+    Attributes:
+        profile: What was seen.
+        commits: Of the load, while it was looked at.
+    """
+
+    def __init__(self, clients: int, seconds: float) -> None:
+        self.profile = cProfile.Profile()
+        self.commits = 0
+        self._options = [f"--clients={clients}", f"--seconds={seconds}", f"--pid={os.getpid()}"]
+        self._loading: asyncio.Task[None] | None = None
+
+    def run(self, folder: Path) -> None:
+        """Start everything, load it, stop it."""
+        config = load_config(one_process(folder)[0], {})
+        run(Supervisor().run(Process(config, every_role(config.realms), started=self._look).compose))
+
+    def _look(self, process: Process) -> None:
+        if process.is_serving():
+            self._loading = asyncio.get_running_loop().create_task(self._load(process.sidecar_address()))
+        else:
+            asyncio.get_running_loop().call_later(LOOK_S, self._look, process)
+
+    async def _load(self, address: str) -> None:
+        command = (sys.executable, "-m", "bench.load", address, *self._options)
+        loading = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
+        assert loading.stdout is not None
+        await loading.stdout.readline()  # "measuring"
+        self.profile.enable()
+        line = await loading.stdout.readline()
+        self.profile.disable()
+        await loading.wait()
+        told = json.loads(line)
+        self.commits = told["commits"]
+        used = told["cpu_s"][0]
+        each = {name: 1e6 * used[name] / max(1, self.commits) for name in used}
+        click.echo(
+            f"{self.commits} commits, {self.commits / told['seconds']:.0f}/s under the profile;"
+            f" CPU us/commit: process {each['all']:.0f}, main thread {each['main']:.0f}"
+        )
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def top(rows: Sequence[Row], commits: int, count: int) -> list[str]:
+    """Return the lines of two tables: by own and by cumulative time, microseconds a commit."""
+    lines: list[str] = []
+    for title, column in (("own", 2), ("cumulative", 3)):
+        lines.append(f"{'calls/commit':>12} {'own us':>8} {'cum us':>8}  by {title} time")
+        lines += [
+            f"{calls / commits:12.2f} {1e6 * own / commits:8.1f} {1e6 * cumulative / commits:8.1f}  {name}"
+            for name, calls, own, cumulative in sorted(rows, key=lambda row: -float(row[column]))[:count]
+        ]
+    return lines
+
+
+def rows_of(profile: cProfile.Profile, *, everybody: bool) -> list[Row]:
+    """Return the functions of a profile; without `everybody` only those of our packages."""
+    rows: list[Row] = []
+    stats = pstats.Stats(profile).get_stats_profile()
+    for name, one in stats.func_profiles.items():
+        path = Path(one.file_name)
+        is_ours = path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in OURS
+        if is_ours or everybody:
+            place = path.relative_to(ROOT) if is_ours else path.name
+            rows.append((f"{place}:{one.line_number} {name}", int(one.ncalls.split("/")[0]), one.tottime, one.cumtime))
+    return rows
+
+
+@click.command()
+@click.option("--clients", default=16, show_default=True)
+@click.option("--seconds", default=6.0, show_default=True)
+@click.option("--count", default=40, show_default=True, help="Lines of each table.")
+@click.option("--everybody", is_flag=True, help="Also functions that are not ours.")
+def main(clients: int, seconds: float, count: int, *, everybody: bool) -> None:
+    """Print where the time of M0 goes."""
+    profiled = Profiled(clients, seconds)
+    with tempfile.TemporaryDirectory(prefix="grit-profile-") as folder:
+        profiled.run(Path(folder))
+    click.echo("\n".join(top(rows_of(profiled.profile, everybody=everybody), max(1, profiled.commits), count)))
+
+
+if __name__ == "__main__":
+    main()
