@@ -9,6 +9,8 @@ import pytest
 
 import grit.client as grit
 from grit.client.metadata import FinishedCall, OutgoingCall, parse_finished, parse_outgoing
+from grit.core.ids import TxnId
+from grit.sidecar.app import SidecarRole
 from tests.unit.sidecar.roles import Roles, deployment, sidecar
 from tests.unit.sidecar.shop import item, key
 
@@ -45,8 +47,9 @@ async def calling(address: str) -> AsyncIterator[Callable[[bytes], Awaitable[byt
 class Shop:
     """Two services: the shop (`db`) calls the stock, whose handler is `handle`."""
 
-    def __init__(self, roles: Roles, db: grit.Client, stock: grit.Client) -> None:
+    def __init__(self, roles: Roles, home: SidecarRole, db: grit.Client, stock: grit.Client) -> None:
         self.roles = roles
+        self.home = home
         self.db = db
         self.stock = stock
         self.runs = 0
@@ -71,7 +74,7 @@ async def shop() -> AsyncIterator[Shop]:
         grit.connect(other.address, service="stock") as stock,
     ):
         roles.realms["stock"].load("items", {key(1): item(1, on_hand=5)})
-        yield Shop(roles, db, stock)
+        yield Shop(roles, home, db, stock)
 
 
 @pytest.fixture
@@ -127,9 +130,21 @@ async def test_a_call_through_a_called_service_is_confirmed_to_the_home(shop: Sh
     assert key(2) in shop.roles.realms["stock"].rows("items")
 
 
+async def test_a_called_service_goes_on_when_the_home_knows_what_its_own_call_did(shop: Shop, take: Take) -> None:
+    async with shop.db.transaction() as txn:
+        joined = shop.stock.join(await txn.open_call())
+        inner = await joined.open_call()
+        await joined.close_call(inner.call, FinishedCall(inner.call, 1, ()))
+        session = shop.home._sessions._open[TxnId(txn.txid)].session
+        assert session._calls.at(inner.call).confirmed == 1
+        await txn.close_call(joined.call, joined.finish_call(), failed=True)
+
+
 async def test_a_call_that_was_answered_with_an_error_has_no_effect(shop: Shop, take: Take) -> None:
     async def refuse(request: bytes, context: Any) -> bytes:
-        await shop.stock.joined().increment("stock.items", 1, "on_hand", -1)
+        txn = shop.stock.joined()
+        await txn.increment("stock.items", 1, "on_hand", -1)
+        await txn.get("stock.items", 1)
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "not today")
         return b""
 

@@ -92,6 +92,14 @@ async def test_writes_travel_with_the_next_read_and_are_seen_by_it(deployed: Dep
         assert txn._sequence == 1
 
 
+async def test_many_writes_travel_before_the_next_read(deployed: Deployed) -> None:
+    async with deployed[2].transaction() as txn:
+        for number in range(600):
+            await txn.put("stock.items", item(number))
+        assert txn._sequence == 1
+    assert len(deployed[0].realms["stock"].rows("items")) == 600
+
+
 async def test_a_conflict_runs_the_body_again_with_its_age(deployed: Deployed) -> None:
     roles, _, db = deployed
     roles.realms["stock"].load("items", {key(1): item(1, price=1)})

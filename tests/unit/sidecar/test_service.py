@@ -114,12 +114,17 @@ async def read(stream: "grpc.aio.StreamStreamCall[pb.ClientFrame, pb.ServerFrame
 
 async def test_a_client_that_goes_away_leaves_the_sidecar_well(deployed: Deployed) -> None:
     _, role, stub = deployed
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
     stream = stub.Session()
     await stream.write(pb.ClientFrame(id=1, begin=pb.BeginRequest()))
     await read(stream)
+    await stream.write(pb.ClientFrame(id=2, begin=pb.BeginRequest()))
     stream.cancel()
     async with grpc.aio.insecure_channel(role.address) as channel:
         await stub_of(channel).Begin(pb.BeginRequest())
+        await until(lambda: not any("session reader" in task.get_name() for task in asyncio.all_tasks()))
+    assert failures == []
 
 
 async def test_a_frame_that_is_none_ends_the_stream_with_one_line(deployed: Deployed) -> None:

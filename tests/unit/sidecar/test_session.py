@@ -146,6 +146,16 @@ def test_a_get_is_recorded_by_key_and_fields_also_when_absent() -> None:
     assert home.realms["stock"].parts[0].reads == (KeyRead(ITEMS, key(1), ("price",)), KeyRead(ITEMS, key(2), None))
 
 
+def test_a_record_read_twice_is_recorded_once() -> None:
+    home = stocked(1)
+    home.run(get(1), get(1), get(2, "price"))
+    home.run(get(1, "price"), get(2, "price"))
+    home.commit()
+    reads = home.realms["stock"].parts[0].reads
+    assert reads == (KeyRead(ITEMS, key(1), None), KeyRead(ITEMS, key(2), ("price",)))
+    assert home.session._execution.parts[STOCK].bytes < 50
+
+
 def test_get_many_answers_in_the_order_of_the_keys() -> None:
     home = stocked(1, 3)
     results = home.run(delete(3), GetMany(STOCK, ITEMS, (key(3), key(1), key(2), key(1)), ("price",))).results
@@ -156,9 +166,13 @@ def test_find_matches_own_rows_in_and_removed_rows_out() -> None:
     home = stocked(1, 2, 3)
     where = encode_expr(Compare("price", ">=", 20))
     results = home.run(
-        patch(1, price=99), delete(2), insert(4, price=20), Find(STOCK, ITEMS, where, fields=("id",))
+        patch(1, price=99),
+        delete(2),
+        insert(4, price=20),
+        insert(5, price=19),
+        Find(STOCK, ITEMS, where, fields=("id",)),
     ).results
-    assert results[3] == RowsResult(({"id": 1}, {"id": 3}, {"id": 4}))
+    assert results[4] == RowsResult(({"id": 1}, {"id": 3}, {"id": 4}))
 
 
 def test_find_asks_for_as_many_more_as_own_writes_may_remove() -> None:
@@ -433,6 +447,15 @@ def test_a_commit_on_its_way_does_not_time_out() -> None:
     request = home.start(insert(1)) and home.start_commit()
     home.wait(30_000)
     home.release()
+    home.reply(request)
+
+
+def test_an_outcome_is_asked_for_past_the_time_of_the_transaction() -> None:
+    home = Home()
+    home.hold = commits
+    request = home.start(insert(1)) and home.start_commit()
+    home.lose(heard=True)
+    home.wait(30_000)
     home.reply(request)
 
 
