@@ -271,7 +271,7 @@ class Desk:
         self._answer_all(txn, outcome)
         if txn.request.trace:
             facts = {"txid": txn.txid, "csn": outcome.csn, "code": outcome.code, "realms": ",".join(txn.realms)}
-            self._effects.append(Trace("gtm.commit", txn.request.trace, txn.first_seen, self.now, facts))
+            self._effects.append(Trace("commit", txn.request.trace, txn.first_seen, self.now, facts))
         if txn.request.key:
             del self._by_key[txn.request.key]
             for waiting in self._waiting_for_key.take(txn.request.key):

@@ -175,7 +175,7 @@ async def test_a_transaction_commits_over_links_and_a_log() -> None:
         assert answer.outcome == Outcome(request.txid, State.COMMITTED, csn=Csn(1))
         pushed = [message for message in made.dbtms[B].messages if isinstance(message, Decided) and message.decisions]
         assert [decision.txid for message in pushed for decision in message.decisions] == [request.txid]
-        assert [(trace.name, trace.parent) for trace in made.traces] == [("gtm.commit", TRACEPARENT)]
+        assert [(trace.name, trace.parent) for trace in made.traces] == [("commit", TRACEPARENT)]
 
 
 async def test_a_restarted_process_goes_on_with_the_next_number() -> None:
