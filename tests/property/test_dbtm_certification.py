@@ -50,8 +50,8 @@ _checked = st.sampled_from([patch(1, low=15), patch(1, high=5), patch(1, low=5),
 _related = st.sampled_from([patch(1, shelf=2), patch(2, shelf=2), delete(2, SHELF), put(2, SHELF), delete(1)])
 
 
-def _asked(writes: st.SearchStrategy[Write]) -> "st.SearchStrategy[Asked]":
-    parts = st.tuples(st.lists(writes, max_size=2), st.lists(_reads, max_size=1)).map(
+def _asked(writes: st.SearchStrategy[Write], reads: st.SearchStrategy[Read] = _reads) -> "st.SearchStrategy[Asked]":
+    parts = st.tuples(st.lists(writes, max_size=2), st.lists(reads, max_size=1)).map(
         lambda both: (tuple({(w.collection, w.key): w for w in both[0]}.values()), tuple(both[1]))
     )
     return parts.filter(lambda asked: bool(asked[0] or asked[1]))
@@ -59,6 +59,9 @@ def _asked(writes: st.SearchStrategy[Write]) -> "st.SearchStrategy[Asked]":
 
 THEMES = {
     "fields": _asked(st.one_of(_patches, _patches, _records, _deletes)),
+    "two fields": _asked(
+        st.sampled_from([patch(1, a=1), patch(1, b=1)]), st.just(PredicateRead(ITEM, _where(a=1, b=1), ()))
+    ),
     "increments": _asked(st.one_of(_increments, _increments, _increments, _patches, _records)),
     "unique": _asked(_unique),
     "checks": _asked(_checked),

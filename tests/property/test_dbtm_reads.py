@@ -71,12 +71,15 @@ class Torn:
 
     def move(self) -> None:
         """Write, fold, apply: some of it."""
-        for _ in range(self.data.draw(st.integers(0, 2))):
-            what = self.data.draw(st.sampled_from(["write", "land", "fold", "play", "learn"]))
+        for _ in range(self.data.draw(st.integers(0, 4))):
+            what = self.data.draw(st.sampled_from(["write", "land", "play", "ahead", "fold", "learn"]))
             if what == "write":
                 self.write()
             elif what == "land":
                 self.rig.land()
+            elif what == "ahead":
+                self.rig.land()
+                self.rig.play()
             elif what == "fold":
                 self.rig.land()
                 self.rig.fold(DBTL)
