@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import grpc
+
 from grit.core.catalog import RealmDef
 from grit.core.ids import Millis, Realm
 from grit.pb.v1 import admin_pb2 as pb
@@ -36,6 +38,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self._outcomes = outcomes
         self._clock = clock
         self._began = time.monotonic()
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Register every method."""
+        admin_pb2_grpc.add_AdminServicer_to_server(self, server)
 
     async def Status(  # noqa: N802 - the name of the method
         self, request: pb.AdminStatusRequest, context: Any

@@ -11,7 +11,6 @@ from grit.core.errors import ConfigError
 from grit.core.ids import Realm
 from grit.core.limits import Limits
 from grit.core.messages import Message
-from grit.pb.v1 import admin_pb2_grpc
 from grit.runtime.links.port import Links
 from grit.sidecar.admin import AdminService
 from grit.sidecar.clock import Clock
@@ -85,7 +84,7 @@ class SidecarRole:
         """
         server = grpc.aio.server(interceptors=[RelayInterceptor(self._requests, self._relays)], options=SERVER_OPTIONS)
         TransactionsService(self._requests, self._relays).add_to(server)
-        admin_pb2_grpc.add_AdminServicer_to_server(self._admin, server)
+        self._admin.add_to(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((SERVICE, ADMIN, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         port = self._bind(server)
