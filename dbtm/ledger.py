@@ -97,8 +97,8 @@ class Ledger:
             entry, weight = self._outbox.popleft()
             taken.append(entry)
             size += weight
-        known = self.fold.through if self._outbox else through
-        csn = max(known.csn, self.fold.through.csn, *(entry.csn for entry in taken))
+        known = self.fold.through if self._outbox else max(through, self.fold.through, key=lambda one: one.csn)
+        csn = max(known.csn, *(entry.csn for entry in taken))
         return Entries(epoch, first, time, Through(Csn(csn), known.offset), tuple(taken))
 
     def fold_record(self, offset: Offset, record: DbtlRecord) -> DbtlFolded:

@@ -223,6 +223,23 @@ def test_a_second_claim_of_one_epoch_that_lands_late_does_not_merge_twice() -> N
     assert rig.txids() == [txn(1), txn(2)]
 
 
+def test_through_never_goes_back_when_a_new_leader_merges() -> None:
+    rig = Rig()
+    rig.serve()
+    rig.coordinate()
+    rig.voted(1, (1, part(put(1))))
+    rig.decree(1, (1, part(put(1))))
+    rig.settle()
+    before = rig.logs[DBTL][-1].gtl_through
+    rig.voted(2, (2, part(put(2))))
+    rig.decree(2, (2, part(put(2))), prev=1)
+    after = Rig(logs=rig.logs, store=rig.store, name="d2")
+    after.serve()
+    through = after.logs[DBTL][-1].gtl_through
+    assert (before.csn, through.csn) == (1, 2)
+    assert through.offset >= before.offset > 0
+
+
 def test_a_merge_waits_for_a_database_that_is_away() -> None:
     rig = with_patches()
     rig.until_phase("merging")
