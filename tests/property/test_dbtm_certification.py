@@ -207,3 +207,21 @@ def test_every_outcome_of_what_is_undecided_is_a_serial_order(theme: str, data: 
     for committed in subsets(admitted(first, first_votes)):
         for also in subsets(admitted(second, second_votes, everybody - set(committed))):
             trial.replay([*trial.locals, *committed, *also])
+
+
+@settings(max_examples=100)
+@given(start=st.integers(0, 100), deltas=st.lists(st.integers(-60, 60).filter(bool), min_size=1, max_size=5))
+def test_an_increment_is_let_through_only_if_the_bound_holds_for_every_subset(start: int, deltas: list[int]) -> None:
+    rig = Rig()
+    rig.serve()
+    rig.coordinate()
+    rig.committed(100, put(1, n=start))
+    undecided: list[int] = []
+    for number, delta in enumerate(deltas, start=1):
+        vote = rig.vote_of(number, part(add(1, delta)))
+        ends = [start + delta + sum(some) for n in range(len(undecided) + 1) for some in combinations(undecided, n)]
+        holds = [0 <= end <= 100 for end in ends]
+        assert (vote.code == "") == all(holds)
+        assert vote.code != "BOUND_VIOLATION" or not any(holds)
+        if not vote.code:
+            undecided.append(delta)
