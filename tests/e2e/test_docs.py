@@ -30,7 +30,7 @@ GRIT = Path(sys.executable).with_name("grit")
 PORTS = ("7400", "7401", "7410", "7420", "7421", "7422", "9100")
 """Those of the documents; each stands for a free one."""
 LANGUAGES = {"python", "console", "text", "yaml"}
-LIMIT_S = 30
+LIMIT_S = 60
 
 pytestmark = [pytest.mark.timeout(2 * LIMIT_S), pytest.mark.xdist_group("docs")]
 
