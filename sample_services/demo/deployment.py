@@ -43,7 +43,7 @@ class Deployment:
             "sidecar",
         ]
         ports = iter(free_ports(3 + len(REALMS) + len(role_names) + len(SERVICES)))
-        self._addresses = {name: f"{HOST}:{next(ports)}" for name in _address_names()}
+        self._addresses = {name: f"{HOST}:{next(ports)}" for name in address_names()}
         self._metrics_ports = {name: next(ports) for name in role_names}
         self._service_ports = {name: next(ports) for name in SERVICES}
         self._trace = ["--trace-file", str(trace_file)] if trace_file else []
@@ -94,7 +94,8 @@ class Deployment:
             self.death.set_result(death)
 
 
-def _address_names() -> list[str]:
+def address_names() -> list[str]:
+    """Return the variables of the catalogue that stand for addresses."""
     return ["GTM", "SIDECAR", "SIDECAR_LINK", *(f"DBTM_{realm.upper()}" for realm in REALMS)]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +14,12 @@ from rich.console import Console
 from sample_services.demo.deployment import Deployment
 from sample_services.demo.population import load_population
 from sample_services.demo.processes import Process
-from sample_services.demo.progress import Progress
 from sample_services.demo.verdict import Figures, check_all, show_figures, show_next_steps, show_verdict
 from sample_services.demo.watch import look, until_applied
 from sample_services.load.clients import run_load
-from sample_services.load.history import History, HistoryFile, NoHistory
-from sample_services.load.shopping import Population, Skew, Step, populate, shopping
+from sample_services.load.history import History, opened_history
+from sample_services.load.progress import Progress
+from sample_services.load.shopping import Skew, Step, populate, shopping
 from sample_services.load.tally import Tally
 from sample_services.pb.v1.shop_pb2_grpc import ShopStub
 
@@ -39,19 +39,9 @@ class Plan:
     checkouts: int = 2_000
     clients: int = 16
     seed: int = 1
-    customers: int = 500
-    products: int = 100
-    sellers: int = 10
-    pieces: int = 400
     is_kept: bool = False
     trace_file: Path | None = None
     history: Path | None = None
-
-    def population(self) -> Population:
-        """Return who and what there is at the start."""
-        return populate(
-            self.seed, customers=self.customers, products=self.products, sellers=self.sellers, pieces=self.pieces
-        )
 
 
 async def tell_story(plan: Plan, folder: Path, console: Console) -> int:
@@ -74,18 +64,21 @@ async def tell_story(plan: Plan, folder: Path, console: Console) -> int:
         console.print(f"{violations} violations", style="bold green" if not violations else "bold red", highlight=False)
         show_next_steps(console, deployment, tally)
         if plan.is_kept:
-            console.print(f"everything runs on; the sidecar is at {deployment.sidecar}; Ctrl-C stops", highlight=False)
+            console.print(
+                f"everything runs on, the shop at {deployment.service_address('shop')}; Ctrl-C stops", highlight=False
+            )
             await guarded(deployment, asyncio.Event().wait())
     return violations
 
 
 async def _set_up(plan: Plan, deployment: Deployment, console: Console) -> None:
-    began = time.monotonic()
+    began, population = time.monotonic(), populate(plan.seed)
     async with limited(SET_UP_S_MAX, "starting and loading"):
-        await load_population(deployment, plan.population())
+        await load_population(deployment, population)
     console.print(
         f"set up in {time.monotonic() - began:.1f} s: {len(deployment.roles)} roles of GRIT and"
-        f" {len(deployment.services)} services, each a process; {plan.customers} customers, {plan.products} products",
+        f" {len(deployment.services)} services, each a process; {len(population.customers)} customers,"
+        f" {len(population.items)} products",
         highlight=False,
         soft_wrap=True,
     )
@@ -110,16 +103,6 @@ async def limited(seconds: float, what: str) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise TimeoutError(f"{what} took more than {seconds:.0f} s; see the logs") from error
-
-
-@contextmanager
-def opened_history(path: Path | None) -> Iterator[History]:
-    """Open the file of the history; without one nothing is kept."""
-    if path is None:
-        yield NoHistory()
-        return
-    with path.open("w", encoding="utf-8") as file:
-        yield HistoryFile(file)
 
 
 @asynccontextmanager
@@ -154,7 +137,7 @@ async def guarded(deployment: Deployment, work: Coroutine[Any, Any, Result]) -> 
 
 async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tally, history: History) -> Figures:
     """Run the load, with the kill in the middle of it."""
-    population = plan.population()
+    population = populate(plan.seed)
     middle = asyncio.Event()
     steps = _noting(shopping(plan.seed, population, Skew()), plan.checkouts // 2, middle)
     before = {process.name: process.cpu_s() for process in deployment.processes}

@@ -4,7 +4,7 @@ import asyncio
 
 from sample_services.demo.deployment import REALMS, Deployment
 from sample_services.demo.metrics import Sample, fetch_metrics
-from sample_services.demo.progress import Sight
+from sample_services.load.progress import Sight
 
 LOOK_S = 0.1
 

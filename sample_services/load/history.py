@@ -8,7 +8,9 @@ in its place, because the operation may still be under way.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 
@@ -39,3 +41,13 @@ class HistoryFile:
         event = {"index": self._index, "process": process, "type": kind, "f": function, "value": value, "time": time_ns}
         self._index += 1
         self._file.write(json.dumps(event, separators=(",", ":")) + "\n")
+
+
+@contextmanager
+def opened_history(path: Path | None) -> Iterator[History]:
+    """Open the file of a history; without one nothing is kept."""
+    if path is None:
+        yield NoHistory()
+        return
+    with path.open("w", encoding="utf-8") as file:
+        yield HistoryFile(file)

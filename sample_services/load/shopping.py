@@ -72,8 +72,10 @@ class Zipf:
         return min(bisect(self._sums, chance.random() * self._sums[-1]), len(self._sums) - 1)
 
 
-def populate(seed: int, *, customers: int, products: int, sellers: int, pieces: int) -> Population:
-    """Return a population; `pieces` of each item are there at the start."""
+def populate(
+    seed: int, *, customers: int = 500, products: int = 100, sellers: int = 10, pieces: int = 400
+) -> Population:
+    """Return a population; the seed decides prices, and `pieces` of each item are there at the start."""
     chance = random.Random(f"population {seed}")
     items = tuple(
         Item(f"s{number % sellers}", f"p{number}", chance.randrange(100, 5_000), pieces) for number in range(products)
@@ -104,14 +106,14 @@ def shopping(seed: int, population: Population, skew: Skew) -> Iterator[Step]:
         number += 1
         customer = population.customers[customers.choose(chance)]
         if chance.random() < TRANSFER_SHARE and len(population.customers) > 1:
-            yield _gift(number, customer, population.customers, chance)
+            yield _gift(f"t{seed}-{number}", customer, population.customers, chance)
         else:
             yield Purchase(customer, _wishes(population.items, items, chance))
 
 
-def _gift(number: int, payer: str, customers: Sequence[str], chance: random.Random) -> Gift:
+def _gift(transfer_id: str, payer: str, customers: Sequence[str], chance: random.Random) -> Gift:
     payee = chance.choice([customer for customer in customers if customer != payer])
-    return Gift(f"t{number}", payer, payee, chance.randint(1, TRANSFER_CENTS_MAX))
+    return Gift(transfer_id, payer, payee, chance.randint(1, TRANSFER_CENTS_MAX))
 
 
 def _wishes(items: Sequence[Item], popular: Zipf, chance: random.Random) -> tuple[Wish, ...]:

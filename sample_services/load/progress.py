@@ -1,4 +1,4 @@
-"""What the demo shows while the load runs: a table that stays in place on a terminal, a line every few seconds elsewhere."""
+"""What is shown while a load runs: a table that stays in place on a terminal, a line every few seconds elsewhere."""
 
 import time
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Sight:
 
     Attributes:
         lags: Realm -> transactions in its log that its database does not have yet; None: nobody answers.
-        aborts: Code -> transactions that ended without effect, each attempt counted.
+        aborts: Code -> attempts that ended without effect.
     """
 
     lags: Mapping[str, int | None] = field(default_factory=dict)
@@ -42,7 +42,6 @@ class Progress:
         self._wanted = wanted
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._began = self._told = time.monotonic()
-        self._note = ""
 
     def __enter__(self) -> Self:
         if self._live:
@@ -55,8 +54,9 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Tell of an event."""
-        self._note = text
-        self._console.print(f"[{time.monotonic() - self._began:5.1f} s] {text}", markup=False, highlight=False)
+        self._console.print(
+            f"[{time.monotonic() - self._began:5.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
+        )
 
     def show(self, sight: Sight) -> None:
         """Show how it is now."""
@@ -65,15 +65,16 @@ class Progress:
             self._live.update(self._table(sight, now - self._began))
         elif now - self._told >= LINE_S:
             self._told = now
-            self._console.print(self._line(sight, now - self._began), markup=False, highlight=False, soft_wrap=True)
+            self.say(self.line(sight))
 
-    def _line(self, sight: Sight, elapsed_s: float) -> str:
-        tally = self._tally
+    def line(self, sight: Sight) -> str:
+        """Return how it is now, in one line."""
+        tally, elapsed_s = self._tally, time.monotonic() - self._began
         return (
-            f"[{elapsed_s:5.1f} s] {tally.checkouts:,} of {self._wanted:,} checkouts,"
+            f"{tally.checkouts:,} of {self._wanted:,} checkouts,"
             f" {tally.checkouts / max(elapsed_s, 0.001):.0f}/s,"
             f" p50 {tally.percentile_ms(0.5):.0f} ms, p99 {tally.percentile_ms(0.99):.0f} ms; retries {tally.retries};"
-            f" aborted {_counts(sight.aborts)}; lag {_lags(sight.lags)}"
+            f" aborted {_counts(sight.aborts or self._tally.aborted)}; lag {_lags(sight.lags)}"
         )
 
     def _table(self, sight: Sight, elapsed_s: float) -> Table:
@@ -83,10 +84,9 @@ class Progress:
         table.add_row("rate", f"{tally.checkouts / max(elapsed_s, 0.001):.0f} checkouts/s")
         table.add_row("latency", f"p50 {tally.percentile_ms(0.5):.0f} ms, p99 {tally.percentile_ms(0.99):.0f} ms")
         table.add_row("retries", f"{tally.retries:,}")
-        table.add_row("aborted, by cause", _counts(sight.aborts))
+        table.add_row("aborted, by cause", _counts(sight.aborts or tally.aborted))
         table.add_row("refused by the shop", _counts(tally.refused))
         table.add_row("lag of each realm", _lags(sight.lags))
-        table.add_row("", self._note)
         return table
 
 
