@@ -12,8 +12,11 @@ folds to it. FENCING appends `FENCE{realm, e}` to the GTL and folds past it: now
 this realm is committed before the fence, or voided after it. MERGING appends the committed globals that the
 DBTL does not hold yet. From SERVING on, votes and local commits of this epoch count.
 
+A standby is FOLLOWING: it folds both logs as they grow, so it can take over at once, and claims when `Election`
+says so. RESIGNING ends a leadership that is told to stop: what is in flight is made durable, then `RESIGN` is appended.
+
 One record of this leader is under way to the DBTL at a time; what gathers meanwhile is the next (group
-commit). Everything is acknowledged from the fold. Not here yet: standbys, renewal by time, elections.
+commit). Everything is acknowledged from the fold.
 """
 
 from enum import StrEnum
@@ -28,6 +31,7 @@ from dbtm.locals import Clock, LocalCommits, expired
 from dbtm.reading import Reading
 from dbtm.voting import Decree, Voting
 from grit.core.catalog import RealmDef
+from grit.core.election import Election
 from grit.core.errors import Code, LogError
 from grit.core.fold import DbtlFolded
 from grit.core.ids import Epoch, LeaderId, LinkId, Lsn, Millis, Offset, is_txn_id
@@ -49,7 +53,18 @@ from grit.core.messages import (
 from grit.core.outcome import Outcome, State
 from grit.core.parts import Part, decode_part
 from grit.core.queries import Cursor, StoreAnswer
-from grit.core.records import FORMAT, DbtlRecord, DbtmEpoch, Entries, Fence, Genesis, GtlRecord, Refused
+from grit.core.records import (
+    FORMAT,
+    DbtlRecord,
+    DbtmEpoch,
+    Entries,
+    Fence,
+    Genesis,
+    GtlRecord,
+    Refused,
+    Resign,
+    Through,
+)
 from grit.core.steps import (
     DBTL,
     GTL,
@@ -57,6 +72,7 @@ from grit.core.steps import (
     AppendRefused,
     AppendUnknown,
     CatchUp,
+    DrainAsked,
     Halt,
     LinkClosed,
     LogCaughtUp,
@@ -69,6 +85,8 @@ from grit.core.steps import (
 
 RETRY_MS = 200
 """A claim that did not go through is tried again so much later."""
+TAKE_OVER_MS_MAX = 10_000
+"""A take-over that does not serve after so long resigns: another replica may be able to."""
 POSITION_MS = 200
 """So often an overlay that holds something asks how far the player is."""
 
@@ -82,13 +100,26 @@ class Phase(StrEnum):
     MERGING = "merging"
     SERVING = "serving"
     FOLLOWING = "following"
+    RESIGNING = "resigning"
+
+
+TAKING_OVER = (Phase.CLAIMING, Phase.FENCING, Phase.MERGING)
+LEADING = (Phase.FENCING, Phase.MERGING, Phase.SERVING, Phase.RESIGNING)
+"""The phases in which the newest epoch of the log is this process's."""
 
 
 class DbtmMachine:
     """`step` an event, carry out the effects in order. See `grit.core.steps` and `dbtm.effects`."""
 
     def __init__(
-        self, realm: RealmDef, *, leader_id: LeaderId, address: str, fresh_log_id: str, limits: Limits | None = None
+        self,
+        realm: RealmDef,
+        *,
+        leader_id: LeaderId,
+        address: str,
+        fresh_log_id: str,
+        limits: Limits | None = None,
+        is_alone: bool = True,
     ) -> None:
         self._realm = realm.name
         self._leader_id = leader_id
@@ -116,6 +147,11 @@ class DbtmMachine:
         self._appended_at = Millis(0)
         self._token = 0
         self._started = False
+        self._is_alone = is_alone
+        self._election = Election(leader_id, self._limits.election_timeout_ms)
+        self._probed: set[str] = set()
+        self._claimed_at = Millis(0)
+        self._is_out = False
 
     def step(self, now: Millis, event: Event) -> list[Effect]:
         """Take one event; return what to do, in order."""
@@ -147,6 +183,8 @@ class DbtmMachine:
             self._append_failed(event)
         elif isinstance(event, LinkClosed):
             self._voting.closed(event.link)
+        elif isinstance(event, DrainAsked):
+            self._resign()
 
     def _received(self, link: LinkId, message: Message) -> None:
         if isinstance(message, GtmHello):
@@ -240,8 +278,20 @@ class DbtmMachine:
         if folded.entries or refused:
             self._locals.folded([(entry.txid, lsn) for lsn, entry in folded.entries], refused)
         self._voting.durable(self._ledger.fold.through.csn)
+        if folded.valid and not isinstance(record, DbtmEpoch | Genesis):
+            self._sign_of_life(record)
         if isinstance(record, DbtmEpoch):
             self._new_epoch(record, folded.valid)
+
+    def _sign_of_life(self, record: DbtlRecord) -> None:
+        """A valid record of the current epoch: its leader lives, or says that it goes."""
+        if not isinstance(record, Resign):
+            self._election.heard(self._clock.now)
+        elif record.epoch == self.epoch:
+            self._election.stay_out(self._clock.now)
+            self._follow()
+        else:
+            self._election.resigned(self._clock.now)
 
     def _trace(self, folded: DbtlFolded) -> None:
         for lsn, entry in folded.entries:
@@ -255,6 +305,8 @@ class DbtmMachine:
 
     def _new_epoch(self, record: DbtmEpoch, valid: bool) -> None:
         """Somebody leads from here on: me, or another; or my claim came too late."""
+        if valid:
+            self._election.began(self._clock.now)
         mine = record.leader_id == self._leader_id
         if valid and mine and self.phase == Phase.CLAIMING and record.epoch == self.epoch:
             self.phase = Phase.FENCING
@@ -267,6 +319,7 @@ class DbtmMachine:
 
     def _reached_end(self, log: str) -> None:
         self._caught_up.add(log)
+        self._probe_answered(log)
         if log == GTL and self.phase == Phase.FENCING and not self._is_fenced():
             self._retry_in(Phase.FENCING)
         self._advance()
@@ -291,19 +344,21 @@ class DbtmMachine:
 
     def _flush(self) -> None:
         """Hand what has gathered to the log, one record at a time."""
-        if self.phase in (Phase.SERVING, Phase.MERGING) and not self._appending:
-            record = self._ledger.take_record(self.epoch, self._clock.now, self._voting.through)
-            if record is not None:
-                self._append(DBTL, record)
-            elif self._is_renewal_due():
-                self._append(
-                    DBTL, Entries(self.epoch, Lsn(self._ledger.tail + 1), self._clock.now, self._voting.through, ())
-                )
+        if self.phase not in LEADING or self._appending:
+            return
+        through = max(self._voting.through, self._ledger.fold.through, key=lambda one: one.csn)
+        record = self._ledger.take_record(self.epoch, self._clock.now, through)
+        if record is not None:
+            self._append(DBTL, record)
+        elif self.phase == Phase.RESIGNING:
+            self._append(DBTL, Resign(self.epoch))
+        elif self._is_renewal_due(through):
+            self._append(DBTL, Entries(self.epoch, Lsn(self._ledger.tail + 1), self._clock.now, through, ()))
 
-    def _is_renewal_due(self) -> bool:
-        """A quiet realm tells, now and then, how far it has followed the GTL."""
-        moved = self._voting.through.csn > self._ledger.fold.through.csn
-        return moved and self.phase == Phase.SERVING and self._clock.now - self._appended_at >= self._limits.renewal_ms
+    def _is_renewal_due(self, through: Through) -> bool:
+        """A leader shows life to its standbys; without any it tells, now and then, how far it has followed the GTL."""
+        wanted = not self._is_alone or through.csn > self._ledger.fold.through.csn
+        return wanted and self._clock.now - self._appended_at >= self._limits.renewal_ms
 
     def _append_failed(self, event: AppendUnknown | AppendRefused) -> None:
         """What was appended is unknown, and so is everything after it: lead anew and answer from the fold."""
@@ -362,14 +417,18 @@ class DbtmMachine:
         elif not gtl_log_id:
             self._retry_in(Phase.OPENING)
             self._caught_up.discard(GTL)
-        else:
+        elif self._is_alone or fold.resigned or not fold.epoch:
             self._claim()
+        else:
+            self.phase = Phase.FOLLOWING
 
     def _claim(self) -> None:
         """Claim the next epoch; an empty log gets its GENESIS first, and the claim follows when that is folded.
 
         Together they could come apart: a log that begins with a claim is no log, for everybody and for ever.
         """
+        if self.phase != Phase.CLAIMING:
+            self._claimed_at = self._clock.now
         self.phase = Phase.CLAIMING
         if self._ledger.fold.offset == 0:
             self._append(DBTL, Genesis(self._fresh_log_id, self._realm, FORMAT))
@@ -475,16 +534,63 @@ class DbtmMachine:
         if self._retry_at and now >= self._retry_at:
             self._retry_at = Millis(0)
             self._retry()
-        if self.phase != Phase.SERVING:
+        if self.phase == Phase.FOLLOWING:
+            self._watch_leader()
+        elif self.phase in TAKING_OVER and not self._is_alone and now - self._claimed_at >= TAKE_OVER_MS_MAX:
+            self._give_up()
+        if self.phase not in (Phase.SERVING, Phase.FOLLOWING):
             return
+        if len(self._ledger.overlay) and now - self._asked_position >= POSITION_MS:
+            self._asked_position = now
+            self._desk.ask((), lambda _: None, lambda _: None)
+        if self.phase == Phase.SERVING:
+            self._serve_on(now)
+
+    def _serve_on(self, now: Millis) -> None:
+        """What time brings to a leader."""
         self._locals.tick()
         self._reading.tick(now)
         since = self._voting.waits_since()
         if since is not None and now - since >= self._limits.pending_fold_ms:
             self._effects.append(CatchUp(GTL))
-        if len(self._ledger.overlay) and now - self._asked_position >= POSITION_MS:
-            self._asked_position = now
-            self._desk.ask((), lambda _: None, lambda _: None)
+
+    # --- standing by --------------------------------------------------------------------------------
+
+    def _watch_leader(self) -> None:
+        """Nothing heard for the time-out: read both logs to their ends, and the position, before a claim."""
+        if not self._is_alone and not self._is_out and self._election.must_probe(self._clock.now):
+            self._probed = set()
+            self._effects.extend((CatchUp(DBTL), CatchUp(GTL)))
+            self._desk.ask(
+                (), lambda _: self._probe_answered("database"), lambda _: self._election.stay_out(self._clock.now)
+            )
+
+    def _probe_answered(self, what: str) -> None:
+        """All three could be reached, and no sign of life was in the log: claim."""
+        self._probed.add(what)
+        if self.phase == Phase.FOLLOWING and self._probed >= {DBTL, GTL, "database"}:
+            if self._election.may_claim(self._clock.now):
+                self._claim()
+
+    def _resign(self) -> None:
+        """Told to stop: take nothing new, make durable what is in flight, then say so in the log."""
+        self._is_out = True
+        if self.phase == Phase.SERVING:
+            self._voting.stop()
+            self._locals.drop("")
+            self._reading.decline_all(Code.NO_LEADER, f"realm {self._realm}: its leader resigns", "")
+            self.phase = Phase.RESIGNING
+        elif self.phase in TAKING_OVER:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """A take-over that came to nothing: the epoch is given back, if it was won."""
+        won = self.phase != Phase.CLAIMING
+        epoch = self.epoch
+        self._follow()
+        self._election.stay_out(self._clock.now)
+        if won:
+            self._append(DBTL, Resign(epoch))
 
     def _retry(self) -> None:
         if self.phase == Phase.OPENING:

@@ -1,7 +1,7 @@
 """The GTM as a role of a process."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from grit.core.ids import LeaderId, Realm
@@ -21,9 +21,10 @@ class GtmRole:
         gtl: The global log.
         links: The kind of connection, both of those that are accepted and of those that are dialled.
         address: Where sidecars reach it.
-        realms: Realm -> the address of its DBTM.
+        realms: Realm -> the addresses of its DBTM's replicas.
         config: Limits and times.
         trace: Takes finished spans.
+        is_alone: No other replica is configured.
     """
 
     def __init__(
@@ -31,10 +32,11 @@ class GtmRole:
         gtl: Log,
         links: Links[Message],
         address: str,
-        realms: Mapping[Realm, str],
+        realms: Mapping[Realm, Sequence[str]],
         *,
         config: GtmConfig,
         trace: Callable[[Trace], None],
+        is_alone: bool = True,
     ) -> None:
         self._gtl = gtl
         self._links = links
@@ -42,7 +44,7 @@ class GtmRole:
         self._realms = realms
         self._server: LinkServer | None = None
         # Random per process start: only so can an epoch be known as one's own.
-        machine = GtmMachine(config, LeaderId(secrets.token_hex(8)), address, secrets.token_hex(8))
+        machine = GtmMachine(config, LeaderId(secrets.token_hex(8)), address, secrets.token_hex(8), is_alone=is_alone)
         self._gtm = Gtm(gtl, machine, trace=trace)
 
     @property

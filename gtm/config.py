@@ -22,7 +22,9 @@ class GtmConfig:
         result_bytes_max: What may be kept with a key.
         vote_timeout_ms: How long a round waits for the votes of a realm.
         hello_retry_ms: A realm that has not answered GTM_HELLO is asked again.
-        quiet_push_ms: How often a realm without outcomes hears how far the GTM has folded.
+        quiet_push_ms: How often a realm without outcomes hears how far the GTM has folded, and how often a leader
+            with standbys shows life when it has nothing to write.
+        election_timeout_ms: A standby claims after so long without a sign of life.
         claim_retry_ms: Pause before the next claim when the log refused the last one.
         retry_after_ms: What a caller is told that was declined.
     """
@@ -41,6 +43,7 @@ class GtmConfig:
     vote_timeout_ms: int = 1_000
     hello_retry_ms: int = 1_000
     quiet_push_ms: int = 500
+    election_timeout_ms: int = 2_000
     claim_retry_ms: int = 500
     retry_after_ms: int = 100
 

@@ -13,14 +13,14 @@ GTM_EPOCH is folded, what is not in the fold never will be, because its record c
 then, and not before. An append that certainly did not happen used no number; nothing else is in flight, so the
 numbers of the next record are again those of the fold.
 
-A GTM that follows claims nothing by itself; standbys, renewals and elections hang on `_state` and `_begin_claim`.
+A GTM that follows folds the log as it grows, and claims when `Election` says so. One that is told to stop takes nothing
+new, decides what is in progress, appends RESIGN, and follows for the rest of its life.
 """
 
 from enum import StrEnum
 from typing import Any
 
-import msgspec
-
+from grit.core.election import Election
 from grit.core.errors import Code, LogError
 from grit.core.fold import GtlFold, GtlFolded
 from grit.core.ids import Epoch, LeaderId, LinkId, Millis, Realm
@@ -38,7 +38,7 @@ from grit.core.messages import (
     Votes,
 )
 from grit.core.outcome import Outcome, State, aborted
-from grit.core.records import FORMAT, Commits, DbtmEpoch, Entries, Fence, Genesis, GtlRecord, GtmEpoch, Refused
+from grit.core.records import FORMAT, Commits, DbtmEpoch, Entries, Fence, Genesis, GtlRecord, GtmEpoch, Refused, Resign
 from grit.core.steps import (
     GTL,
     Append,
@@ -46,6 +46,7 @@ from grit.core.steps import (
     AppendUnknown,
     CatchUp,
     CloseLink,
+    DrainAsked,
     Halt,
     LinkClosed,
     LinkOpened,
@@ -62,13 +63,6 @@ from gtm.outbox import Outbox
 from gtm.realms import RealmLink, Realms
 from gtm.rounds import Transaction
 from gtm.voting import Voting
-
-
-class DrainAsked(msgspec.Struct, frozen=True):
-    """Event: the process is about to stop. Nothing new is taken; what is in progress is decided and answered."""
-
-
-GtmEvent = SharedEvent | DrainAsked
 
 
 class Leadership(StrEnum):
@@ -91,9 +85,12 @@ class GtmMachine:
         leader_id: Random per process start.
         address: Where sidecars reach this process; stands in its GTM_EPOCH.
         log_id: Random; becomes the identity of the GTL if this process is the one that begins it.
+        is_alone: No other replica is configured: it claims when it starts, and need not show life.
     """
 
-    def __init__(self, config: GtmConfig, leader_id: LeaderId, address: str, log_id: str) -> None:
+    def __init__(
+        self, config: GtmConfig, leader_id: LeaderId, address: str, log_id: str, *, is_alone: bool = True
+    ) -> None:
         self._config = config
         self._leader_id = leader_id
         self._address = address
@@ -114,6 +111,11 @@ class GtmMachine:
         self._commits_token = 0
         self._refusal_token = 0
         self._now = Millis(0)
+        self._is_alone = is_alone
+        self._election = Election(leader_id, config.election_timeout_ms)
+        self._is_first_look = True
+        self._appended_at = Millis(0)
+        self._resigned_epoch = Epoch(0)
 
     @property
     def is_serving(self) -> bool:
@@ -126,11 +128,13 @@ class GtmMachine:
         return self._fold
 
     @property
-    def is_idle(self) -> bool:
-        """Tell whether nobody waits for an outcome of this process."""
-        return self._state != Leadership.CLAIMING and self._desk.is_idle
+    def is_drained(self) -> bool:
+        """Tell whether it was told to stop, nobody waits for an outcome of it, and its epoch is given back."""
+        return (
+            self._desk.is_draining and self._desk.is_idle and self._state in (Leadership.FOLLOWING, Leadership.HALTED)
+        )
 
-    def step(self, now: Millis, event: GtmEvent) -> list[SharedEffect]:
+    def step(self, now: Millis, event: SharedEvent) -> list[SharedEffect]:
         """Take an event at `now`, by the shell's wall clock; return what is to be done, in order."""
         if self._state == Leadership.HALTED:
             return []
@@ -145,7 +149,7 @@ class GtmMachine:
         self._effects.clear()
         return effects
 
-    def _take(self, event: GtmEvent) -> None:
+    def _take(self, event: SharedEvent) -> None:
         if isinstance(event, Received):
             self._received(event.link, event.message)
         elif isinstance(event, LogFolded):
@@ -159,9 +163,9 @@ class GtmMachine:
         elif isinstance(event, AppendUnknown | AppendRefused):
             self._append_failed(event)
         elif isinstance(event, DrainAsked):
-            self._desk.is_draining = True
+            self._drain()
         else:
-            self._greet_again()
+            self._tick()
 
     def _advance(self) -> None:
         """Do whatever has become possible. Every event may have made it so, time alone too."""
@@ -177,8 +181,30 @@ class GtmMachine:
         self._voting.open_round()
         self._voting.ask()
         self._append_refusal()
+        self._renew_or_resign()
 
     # --- leadership ------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if self._state == Leadership.SERVING:
+            self._greet_again()
+        elif self._state == Leadership.FOLLOWING and not self._is_alone and not self._desk.is_draining:
+            if self._election.must_probe(self._now):
+                self._catch_up()
+
+    def _drain(self) -> None:
+        """Take nothing new. Who leads decides what is in progress and resigns; a claim under way is given up."""
+        self._desk.is_draining = True
+        if self._state in (Leadership.STARTING, Leadership.CLAIMING):
+            self._follow()
+
+    def _renew_or_resign(self) -> None:
+        """A leader shows life to its standbys when it has nothing to write; one that is told to stop gives up last."""
+        if self._desk.is_draining and self._desk.is_idle and self._resigned_epoch != self._epoch:
+            self._resigned_epoch = self._epoch
+            self._append(Resign(self._epoch))
+        elif not self._is_alone and self._now - self._appended_at >= self._config.quiet_push_ms:
+            self._append(Commits(self._epoch, self._fold.next_csn, self._desk.clock, ()))
 
     def _begin_claim(self) -> None:
         """Claim an epoch, from the end of the log on; a claim under way is given up."""
@@ -194,11 +220,17 @@ class GtmMachine:
     def _caught_up(self) -> None:
         self._is_catching_up = False
         self._voting.folded()
+        if self._state == Leadership.FOLLOWING and self._election.may_claim(self._now):
+            self._begin_claim()
         self._claim_if_read()
 
     def _claim_if_read(self) -> None:
         """Append the claim, or the GENESIS, when the log was read to its end and no claim is under way."""
         if self._state != Leadership.CLAIMING or self._is_catching_up or self._claim or self._claim_at is not None:
+            return
+        is_first, self._is_first_look = self._is_first_look, False
+        if is_first and not self._is_alone and self._fold.epoch and not self._fold.resigned:
+            self._state = Leadership.FOLLOWING
             return
         # A claim must not overtake the GENESIS, which may yet be refused: it would spoil the log as its first record.
         if self._fold.offset == 0:
@@ -209,6 +241,7 @@ class GtmMachine:
 
     def _epoch_folded(self, record: GtmEpoch) -> None:
         """A valid epoch: the one that is claimed, or somebody's that came before or instead."""
+        self._election.began(self._now)
         if record.leader_id == self._leader_id:
             if record.epoch == self._claim:
                 self._serve(record.epoch)
@@ -222,7 +255,7 @@ class GtmMachine:
         self._desk.refusals.forget_in_flight()
         self._abort_undecided()
         self._realms.grace_until = Millis(self._now + self._config.vote_timeout_ms)
-        for peer in self._realms:
+        for peer in self._realms.links():
             peer.forget_hello()
             self._greet(peer)
 
@@ -231,7 +264,7 @@ class GtmMachine:
         self._token_min = self._token + 1
         self._abort_undecided()
         self._desk.send_away(self._fold.address)
-        for peer in self._realms:
+        for peer in self._realms.links():
             peer.forget_hello()
 
     def _abort_undecided(self) -> None:
@@ -245,6 +278,7 @@ class GtmMachine:
 
     def _append(self, record: GtlRecord) -> int:
         self._token += 1
+        self._appended_at = self._now
         self._effects.append(Append(GTL, self._token, record))
         return self._token
 
@@ -279,7 +313,11 @@ class GtmMachine:
 
     def _folded(self, record: object, folded: GtlFolded) -> None:
         if isinstance(record, Commits):
+            if folded.valid:
+                self._election.heard(self._now)
             self._commits_folded(record, folded)
+        elif isinstance(record, Resign) and folded.valid:
+            self._resignation_folded(record)
         elif isinstance(record, Refused):
             self._desk.refused(record)
         elif isinstance(record, GtmEpoch) and folded.valid:
@@ -288,6 +326,14 @@ class GtmMachine:
             self._fence_folded(record)
         elif isinstance(record, Genesis):
             self._claim_if_read()
+
+    def _resignation_folded(self, record: Resign) -> None:
+        """The epoch is over: of this process, or of one that it stands by for."""
+        if record.epoch == self._epoch:
+            self._election.stay_out(self._now)
+            self._follow()
+        else:
+            self._election.resigned(self._now)
 
     def _commits_folded(self, record: Commits, folded: GtlFolded) -> None:
         if self._outbox.is_in_flight(record):
@@ -307,8 +353,9 @@ class GtmMachine:
     def _fence_folded(self, record: Fence) -> None:
         """A realm has a new leader: it is asked again what it votes for, unless it has said so before."""
         peer = self._realms.get(record.realm)
-        if peer is not None and self._state == Leadership.SERVING and not peer.has_newest_fence(self._fold):
-            self._greet(peer)
+        if self._state == Leadership.SERVING and (peer is None or not peer.has_newest_fence(self._fold)):
+            for each in self._realms.links_of(record.realm):
+                self._greet(each)
 
     # --- links -----------------------------------------------------------------------------------------
 
@@ -316,9 +363,7 @@ class GtmMachine:
         role, name = event.peer
         if role != "dbtm":
             return
-        peer, old = self._realms.open(Realm(name), event.link)
-        if old is not None:
-            self._effects.append(CloseLink(old, f"a newer link of realm {name} took its place"))
+        peer = self._realms.open(Realm(name), event.link)
         if self._state == Leadership.SERVING:
             self._greet(peer)
 
@@ -328,9 +373,7 @@ class GtmMachine:
 
     def _greet_again(self) -> None:
         """Ask again who has not answered, or fell silent: a DBTM that could not answer may be able to now."""
-        if self._state != Leadership.SERVING:
-            return
-        for peer in self._realms:
+        for peer in self._realms.links():
             is_lost = not peer.is_usable(self._fold)
             if is_lost and self._now - peer.greeted_at >= self._config.hello_retry_ms:
                 self._greet(peer)
@@ -366,11 +409,15 @@ class GtmMachine:
             self._effects.append(CloseLink(peer.link, reason))
         elif isinstance(message, DbtmHello) and message.gtm_epoch == self._epoch:
             peer.hear(message)
+            self._realms.speak(peer)
             self._fold_up_to(message.dbtm_epoch, peer.realm)
-        elif isinstance(message, Votes) and message.gtm_epoch == self._epoch and peer.hello is not None:
+        elif isinstance(message, Votes) and message.gtm_epoch == self._epoch and self._is_speaker(peer):
             peer.dbtm_epoch = max(peer.dbtm_epoch, message.dbtm_epoch)
             self._voting.take(peer.realm, message)
             self._fold_up_to(message.dbtm_epoch, peer.realm)
+
+    def _is_speaker(self, peer: RealmLink) -> bool:
+        return peer.hello is not None and self._realms.get(peer.realm) is peer
 
     def _fold_up_to(self, dbtm_epoch: Epoch, realm: Realm) -> None:
         if dbtm_epoch > self._fold.fences.get(realm, 0) and not self._is_catching_up:

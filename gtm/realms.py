@@ -81,7 +81,10 @@ class RealmLink:
 
 
 class Realms:
-    """All realms that have a link, sorted; as many as there are DBTMs that the shell dials.
+    """All realms that have a link, sorted; as many links as there are replicas that the shell dials.
+
+    One link speaks for a realm: the one whose hello has the highest DBTM epoch, the newest of equals. The others are of
+    standbys, which answer GTM_HELLO when they lead.
 
     Attributes:
         grace_until: In the first moments of an epoch realms that have a link are given time to answer GTM_HELLO:
@@ -101,25 +104,44 @@ class Realms:
         """Return the link of `realm`, if there is one."""
         return self._by_realm.get(realm)
 
+    def links(self) -> list[RealmLink]:
+        """Return every link, of standbys too."""
+        return list(self._by_link.values())
+
+    def links_of(self, realm: Realm) -> list[RealmLink]:
+        """Return every link of a realm, of standbys too."""
+        return [peer for peer in self._by_link.values() if peer.realm == realm]
+
     def on_link(self, link: LinkId) -> RealmLink | None:
-        """Return whose newest link it is, if it is one."""
+        """Return whose link it is, if it is one."""
         return self._by_link.get(link)
 
-    def open(self, realm: Realm, link: LinkId) -> tuple[RealmLink, LinkId | None]:
-        """Let a new link take the place of the old one; return it and the old one's number."""
-        old = self._by_realm.get(realm)
-        if old is not None:
-            del self._by_link[old.link]
+    def open(self, realm: Realm, link: LinkId) -> RealmLink:
+        """Take a new link; it speaks for its realm if none does."""
         new = RealmLink(realm, link)
         self._by_link[link] = new
-        self._by_realm = dict(sorted({**self._by_realm, realm: new}.items()))
-        return new, old.link if old is not None else None
+        if realm not in self._by_realm:
+            self._set_speaker(new)
+        return new
+
+    def speak(self, peer: RealmLink) -> None:
+        """Let a link whose hello has come speak for its realm, unless a newer leader does."""
+        speaker = self._by_realm.get(peer.realm)
+        if speaker is None or speaker.hello is None or peer.dbtm_epoch >= speaker.dbtm_epoch:
+            self._set_speaker(peer)
 
     def close(self, link: LinkId) -> None:
-        """Forget a link; nothing happens when another one took its place."""
+        """Forget a link; another one of its realm speaks from now on."""
         peer = self._by_link.pop(link, None)
-        if peer is not None:
-            del self._by_realm[peer.realm]
+        if peer is None or self._by_realm.get(peer.realm) is not peer:
+            return
+        del self._by_realm[peer.realm]
+        others = self.links_of(peer.realm)
+        if others:
+            self._set_speaker(max(others, key=lambda other: other.dbtm_epoch))
+
+    def _set_speaker(self, peer: RealmLink) -> None:
+        self._by_realm = dict(sorted({**self._by_realm, peer.realm: peer}.items()))
 
     def find_down(self, realms: Iterable[Realm], now: Millis) -> Realm | None:
         """Return the first of `realms` that cannot vote now."""

@@ -4,11 +4,11 @@
     DBTMs    --Received-->  | machine |
     GTL      --LogFolded->  +---------+  --Append, CatchUp-->  GTL
 
-It holds no decision. It dials one link to the DBTM of every realm, for ever, and listens for sidecars.
+It holds no decision. It dials one link to every replica of every realm's DBTM, for ever, and listens for sidecars.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from grit.core.ids import LinkId, Realm
@@ -19,12 +19,14 @@ from grit.core.steps import (
     Append,
     CatchUp,
     CloseLink,
+    DrainAsked,
     Halt,
     LinkClosed,
     LinkOpened,
     Received,
     Send,
     SharedEffect,
+    SharedEvent,
     Tick,
     Trace,
 )
@@ -34,7 +36,7 @@ from grit.runtime.fatal import report_fatal
 from grit.runtime.follow import LogFollower
 from grit.runtime.links.port import Dialer, Link, LinkCallbacks, Links
 from grit.runtime.loop import Loop
-from gtm.machine import DrainAsked, GtmEvent, GtmMachine
+from gtm.machine import GtmMachine
 
 TICK_MS = 20
 
@@ -51,7 +53,7 @@ class Gtm:
     def __init__(self, gtl: Log, machine: GtmMachine, *, trace: Callable[[Trace], None]) -> None:
         self._machine = machine
         self._trace = trace
-        self._loop: Loop[GtmEvent, SharedEffect] = Loop(machine.step, self._perform)
+        self._loop: Loop[SharedEvent, SharedEffect] = Loop(machine.step, self._perform)
         self._follower = LogFollower(gtl, GTL, decode_gtl_record, self._loop.post)
         self._links: dict[LinkId, Link[Message]] = {}
         self._dialers: list[Dialer[Message]] = []
@@ -62,25 +64,25 @@ class Gtm:
         """What the links that are accepted call: those of sidecars and of people's tools."""
         return LinkCallbacks(self._accepted, self._received, self._closed)
 
-    def start(self, links: Links[Message], realms: Mapping[Realm, str], name: str) -> None:
+    def start(self, links: Links[Message], realms: Mapping[Realm, Sequence[str]], name: str) -> None:
         """Begin: from here on the machine works towards leading.
 
         Args:
             links: The kind of connection that is dialled.
-            realms: Realm -> the address of its DBTM.
+            realms: Realm -> the addresses of its DBTM's replicas.
             name: What the DBTMs see of this process.
         """
         self._follower.start()
         for realm in sorted(realms):
             callbacks = LinkCallbacks(self._make_opened(realm), self._received, self._closed)
-            self._dialers.append(links.dial(realms[realm], "gtm", name, callbacks))
+            self._dialers += [links.dial(address, "gtm", name, callbacks) for address in realms[realm]]
         self._loop.ticker(TICK_MS, Tick)
         self._loop.post(Tick())
 
     async def drain(self) -> None:
         """Take no new transactions; return when those in progress are decided."""
         self._loop.post(DrainAsked())
-        while not self._machine.is_idle and not self._loop.is_closed:
+        while not self._machine.is_drained and not self._loop.is_closed:
             self._stepped.clear()
             await self._stepped.wait()
 
@@ -116,7 +118,7 @@ class Gtm:
         if self._links.pop(link.id, None) is not None:
             self._post(LinkClosed(link.id))
 
-    def _post(self, event: GtmEvent) -> None:
+    def _post(self, event: SharedEvent) -> None:
         self._loop.post(event)
 
     def _perform(self, effect: SharedEffect) -> None:

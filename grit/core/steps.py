@@ -75,6 +75,10 @@ class AppendRefused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class DrainAsked(msgspec.Struct, frozen=True):
+    """The process is told to stop: take nothing new, finish what is under way, give the leadership back."""
+
+
 class Send(msgspec.Struct, frozen=True):
     """Send a message; lost when the link is down."""
 
@@ -119,5 +123,7 @@ class Trace(msgspec.Struct, frozen=True):
     facts: dict[str, Any] = {}
 
 
-SharedEvent = Tick | LinkOpened | LinkClosed | Received | LogFolded | LogCaughtUp | AppendUnknown | AppendRefused
+SharedEvent = (
+    Tick | LinkOpened | LinkClosed | Received | LogFolded | LogCaughtUp | AppendUnknown | AppendRefused | DrainAsked
+)
 SharedEffect = Send | Append | CatchUp | CloseLink | Halt | Trace
