@@ -31,6 +31,7 @@ class Ledger:
     """The committed transactions of a realm, in Lsn order.
 
     `refusing`: whose refusal was handed to the log; from then on nobody admits them or votes for them.
+    `undurable`: globals that have an Lsn and are not durable; nobody refuses them.
     """
 
     def __init__(self, realm: Realm, limits: Limits) -> None:
@@ -40,6 +41,7 @@ class Ledger:
         self.overlay = Overlay()
         self.pending = Pending()
         self.refusing: set[TxnId] = set()
+        self.undurable: set[TxnId] = set()
         self._limits = limits
         self._outbox: deque[tuple[Entry, int]] = deque()
         self._assigned_at: dict[Lsn, Millis] = {}
@@ -73,6 +75,8 @@ class Ledger:
         self._outbox.append(
             (entry, len(encoded) + sum(len(i.after or b"") + len(i.before or b"") + 64 for i in images))
         )
+        if csn:
+            self.undurable.add(txid)
         if trace:
             self._assigned_at[lsn] = now
         return lsn
@@ -105,6 +109,7 @@ class Ledger:
         """Fold the next record: what it commits is durable now, and visible."""
         folded = self.fold.apply(offset, record)
         for lsn, entry in folded.entries:
+            self.undurable.discard(entry.txid)
             if lsn > self.newest:
                 self._learn(lsn, entry)
             for image in entry.images:
@@ -116,6 +121,7 @@ class Ledger:
     def forget_in_flight(self) -> None:
         """Forget what is not durable: it is void, or will be learnt again from the fold."""
         self._outbox.clear()
+        self.undurable.clear()
         self._assigned_at.clear()
         self.history.truncate(self.tail)
         self.images.forget()

@@ -223,7 +223,7 @@ class DbtmMachine:
         if outcome is None and not self._locals.is_under_way(asked.txid):
             if self._ledger.fold.is_expired(asked.txid):
                 outcome = expired(asked.txid)
-            elif asked.txid in self._ledger.pending.parts:
+            elif asked.txid in self._ledger.pending.parts or asked.txid in self._ledger.undurable:
                 outcome = Outcome(asked.txid, State.RUNNING)
             else:
                 self._locals.refuse(asked.txid)

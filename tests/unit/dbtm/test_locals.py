@@ -225,6 +225,18 @@ def test_the_status_of_a_pending_global_is_running_and_refuses_nothing(rig: Rig)
     assert rig.appends == []
 
 
+def test_the_status_of_a_global_that_is_decided_and_in_flight_is_running_and_refuses_nothing(rig: Rig) -> None:
+    rig.coordinate()
+    rig.voted(1, (50, part(put(1))))
+    rig.admit(1, put(2))  # its record is under way: the global waits for the next
+    rig.push((50, True, 1, 0))
+    rig.status(50)
+    assert rig.outcome(50).state == "RUNNING"
+    rig.settle()
+    rig.status(50)
+    assert [outcome.state for outcome in rig.outcomes(50)] == ["RUNNING", "COMMITTED"]
+
+
 def test_the_status_of_what_the_log_has_forgotten_is_unknown(rig: Rig) -> None:
     rig.committed(1, put(1))
     old = txn(7, began=rig.now - 120_001)
