@@ -128,6 +128,8 @@ class Realms:
         """Let a link whose hello has come speak for its realm, unless a newer leader does."""
         speaker = self._by_realm.get(peer.realm)
         if speaker is None or speaker.hello is None or peer.dbtm_epoch >= speaker.dbtm_epoch:
+            if speaker is not None and speaker is not peer:
+                speaker.forget_hello()
             self._set_speaker(peer)
 
     def close(self, link: LinkId) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from grit.core.ids import LinkId, Realm
+from grit.core.ids import LinkId, Millis, Realm
 from grit.core.messages import Message
 from grit.core.records import decode_gtl_record
 from grit.core.steps import (
@@ -53,7 +53,7 @@ class Gtm:
     def __init__(self, gtl: Log, machine: GtmMachine, *, trace: Callable[[Trace], None]) -> None:
         self._machine = machine
         self._trace = trace
-        self._loop: Loop[SharedEvent, SharedEffect] = Loop(machine.step, self._perform)
+        self._loop: Loop[SharedEvent, SharedEffect] = Loop(self._step, self._perform)
         self._follower = LogFollower(gtl, GTL, decode_gtl_record, self._loop.post)
         self._links: dict[LinkId, Link[Message]] = {}
         self._dialers: list[Dialer[Message]] = []
@@ -121,8 +121,11 @@ class Gtm:
     def _post(self, event: SharedEvent) -> None:
         self._loop.post(event)
 
-    def _perform(self, effect: SharedEffect) -> None:
+    def _step(self, now: Millis, event: SharedEvent) -> list[SharedEffect]:
         self._stepped.set()
+        return self._machine.step(now, event)
+
+    def _perform(self, effect: SharedEffect) -> None:
         if isinstance(effect, Send):
             self._send(effect)
         elif isinstance(effect, Append):

@@ -27,6 +27,7 @@ from grit.core.steps import (
     AppendRefused,
     AppendUnknown,
     CatchUp,
+    LinkClosed,
     LinkOpened,
     LogCaughtUp,
     LogFolded,
@@ -149,7 +150,8 @@ class Rig:
             self.hello(realm)
 
     def open(self, realm: Realm) -> None:
-        """Open a link of the realm, under a new number if one was opened before."""
+        """Open a link of the realm in place of the one before, under a new number."""
+        self.step(LinkClosed(self.links[realm]))
         self.links[realm] = LinkId(self.links[realm] + 100)
         self.step(LinkOpened(self.links[realm], ("dbtm", realm)))
 

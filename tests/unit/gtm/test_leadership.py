@@ -5,9 +5,8 @@ from grit.core.ids import Csn, Epoch, LeaderId, Millis, Realm
 from grit.core.messages import Decision, Votes
 from grit.core.outcome import Outcome, State
 from grit.core.records import CommitEntry, Commits, Fence, Genesis, GtlRecord, GtmEpoch, Refused
-from grit.core.steps import GTL, AppendUnknown, CatchUp, Halt, LogCaughtUp, Tick
+from grit.core.steps import GTL, AppendUnknown, CatchUp, DrainAsked, Halt, LogCaughtUp, Tick
 from gtm.config import GtmConfig
-from gtm.machine import DrainAsked
 from tests.unit.gtm.rig import START, A, B, Rig, txn
 
 GENESIS = Genesis("old", Realm(""), 1)
@@ -323,17 +322,18 @@ def test_a_refused_append_aborts_its_transactions_and_uses_no_number() -> None:
 # --- draining ---------------------------------------------------------------------------------------------
 
 
-def test_a_gtm_that_drains_takes_nothing_new_and_is_idle_when_all_are_answered() -> None:
+def test_a_gtm_that_drains_takes_nothing_new_and_resigns_when_all_are_answered() -> None:
     rig = Rig()
     rig.serve(A)
     request = rig.submit(txn(1), A)
     rig.machine.step(rig.now, DrainAsked())
-    assert not rig.machine.is_idle
+    assert not rig.machine.is_drained
     assert rig.declined(rig.submit(txn(2), A)).code == Code.SHUTTING_DOWN
     rig.vote(A)
     rig.settle()
     assert rig.outcome(request).state == State.COMMITTED
-    assert rig.machine.is_idle
+    assert rig.machine.fold.resigned
+    assert rig.machine.is_drained
 
 
 # --- restart -------------------------------------------------------------------------------------------

@@ -2,10 +2,10 @@
 
 from grit.core.errors import Code
 from grit.core.ids import Csn, Epoch, LinkId
-from grit.core.messages import DbtmHello, Decision, GtmHello, Vote, Votes
+from grit.core.messages import DbtmHello, Decision, GtmHello, Vote, VoteAsked, Votes
 from grit.core.outcome import State
 from grit.core.records import Fence, Refused
-from grit.core.steps import GTL, CatchUp, CloseLink, LinkClosed, LinkOpened, LogCaughtUp
+from grit.core.steps import GTL, CatchUp, CloseLink, LinkClosed, LinkOpened, LogCaughtUp, Received
 from gtm.config import GtmConfig
 from tests.unit.gtm.rig import START, A, B, Rig, txn
 
@@ -74,16 +74,33 @@ def test_a_hello_of_another_realm_closes_the_link_with_the_reason() -> None:
     assert closed == CloseLink(rig.links[A], "realm b answers where realm a should: check the addresses")
 
 
-def test_a_new_link_replaces_the_old_one() -> None:
+def test_the_link_whose_hello_is_newest_speaks_for_its_realm() -> None:
     rig = Rig()
     rig.serve(A)
-    old = rig.links[A]
-    rig.open(A)
-    assert CloseLink(old, "a newer link of realm a took its place") in rig.effects
-    rig.step(LinkClosed(old))
-    rig.hello(A)
+    old, new = rig.links[A], LinkId(rig.links[A] + 1)
+    rig.step(LinkOpened(new, ("dbtm", A)))
     rig.submit(txn(1), A)
-    assert len(rig.asked(A)) == 1
+    assert len(rig.sent(VoteAsked, old)) == 1
+    rig.step(Received(new, DbtmHello(A, Epoch(1), Epoch(1), 0, ())))
+    assert len(rig.sent(VoteAsked, new)) == 1
+    rig.step(LinkClosed(old))
+    rig.links[A] = new
+    rig.vote(A)
+    rig.settle()
+    assert rig.machine.fold.committed == {txn(1): 1}
+
+
+def test_a_standby_that_has_been_deposed_does_not_speak_for_its_realm() -> None:
+    rig = Rig()
+    rig.serve(A)
+    leader, deposed = LinkId(rig.links[A] + 1), rig.links[A]
+    rig.step(LinkOpened(leader, ("dbtm", A)))
+    rig.log.append(Fence(A, Epoch(2)))
+    rig.settle()
+    rig.step(Received(leader, DbtmHello(A, Epoch(1), Epoch(2), 0, ())))
+    rig.step(Received(deposed, DbtmHello(A, Epoch(1), Epoch(1), 0, ())))
+    rig.submit(txn(1), A)
+    assert (len(rig.sent(VoteAsked, leader)), len(rig.sent(VoteAsked, deposed))) == (1, 0)
 
 
 def test_who_does_not_answer_the_hello_is_asked_again() -> None:

@@ -122,7 +122,7 @@ class Cluster:
 
     def role(self) -> GtmRole:
         """Return a new GTM process."""
-        addresses = {realm: f"dbtm {realm}" for realm in self.dbtms}
+        addresses = {realm: [f"dbtm {realm}"] for realm in self.dbtms}
         return GtmRole(self.log, self.links, "gtm", addresses, config=GtmConfig(), trace=self.traces.append)
 
     async def start(self, role: GtmRole) -> None:
