@@ -82,8 +82,7 @@ class Load:
         failures = dict(self._failures)
         self._is_over = True
         await asyncio.gather(*workers)
-        for client in self._clients:
-            await client.close()
+        await self.close()
         return {
             "seconds": took,
             "commits": len(ordered),
@@ -94,6 +93,11 @@ class Load:
             "cpu_s": used,
             "own_cpu_s": own,
         }
+
+    async def close(self) -> None:
+        """End the connections."""
+        for client in self._clients:
+            await client.close()
 
     async def _work(self, client: Client, seed: int) -> None:
         chance = random.Random(seed)

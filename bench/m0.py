@@ -37,7 +37,7 @@ def _grit_in_one_process(settings: Settings) -> list[Figure]:
     config, sidecar = one_process(folder)
     with running({"grit dev": [GRIT, "dev", str(config)]}, folder) as processes:
         processes["grit dev"].wait_for("ready after")
-        figures = _loads(settings, "one process", sidecar, processes)
+        figures = load_figures(settings, "one process", sidecar, processes)
     return [*figures, _findings("one process", config)]
 
 
@@ -45,7 +45,7 @@ def _grit_in_own_processes(settings: Settings) -> list[Figure]:
     folder = settings.new_folder("m0-own")
     config, sidecar, commands = own_processes(folder)
     with running(commands, folder) as processes:
-        figures = _loads(settings, "own processes", sidecar, processes)
+        figures = load_figures(settings, "own processes", sidecar, processes)
     return [*figures, _findings("own processes", config)]
 
 
@@ -55,10 +55,11 @@ def _none(settings: Settings) -> list[Figure]:
     command = [sys.executable, "-m", "bench.rival_none", str(folder), "--port", str(port)]
     with running({"none": command}, folder) as processes:
         processes["none"].wait_for("serving")
-        return _loads(settings, "none", f"{HOST}:{port}", processes)
+        return load_figures(settings, "none", f"{HOST}:{port}", processes)
 
 
-def _loads(settings: Settings, form: str, address: str, processes: Mapping[str, Running]) -> list[Figure]:
+def load_figures(settings: Settings, form: str, address: str, processes: Mapping[str, Running]) -> list[Figure]:
+    """Load what answers at an address with 1 and with 16 clients; return rates, latencies and CPU time."""
     figures: list[Figure] = []
     for clients in CLIENTS:
         told = measure(settings, address, clients, [one.pid for one in processes.values()])

@@ -1,7 +1,7 @@
 """`python -m bench.profile`: where the time of M0 goes, in the main thread of a whole deployment in one process.
 
 Runs every role under cProfile while `bench.load` loads them from another process, and prints the functions of GRIT by
-own and by cumulative time per commit. cProfile makes calls dearer than they are: compare shares, and measure with `m0`.
+own and by cumulative CPU time per commit. cProfile makes calls dearer than they are: compare shares, and measure with `m0`.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import pstats
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Profiled:
     """
 
     def __init__(self, clients: int, seconds: float) -> None:
-        self.profile = cProfile.Profile()
+        self.profile = cProfile.Profile(time.thread_time)
         self.commits = 0
         self._options = [f"--clients={clients}", f"--seconds={seconds}", f"--pid={os.getpid()}"]
         self._loading: asyncio.Task[None] | None = None

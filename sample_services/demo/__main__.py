@@ -11,8 +11,9 @@ import grpc
 import uvloop
 from rich.console import Console
 
+from sample_services.demo.deployment import SERVICES, role_names
 from sample_services.demo.processes import Died
-from sample_services.demo.story import Plan, tell_story
+from sample_services.demo.story import VICTIM, Plan, tell_story
 
 GOOD, FINDING, ENVIRONMENT = 0, 1, 3
 
@@ -27,6 +28,13 @@ class CannotRun(click.ClickException):
 @click.option("--checkouts", default=2_000, show_default=True, type=click.IntRange(1), help="How many shall commit.")
 @click.option("--clients", default=16, show_default=True, type=click.IntRange(1, 1_000), help="At work at once.")
 @click.option("--seed", default=1, show_default=True, help="Decides what customers do.")
+@click.option(
+    "--kill",
+    default=VICTIM,
+    show_default=True,
+    type=click.Choice([*role_names(), *SERVICES]),
+    help="Who is killed halfway.",
+)
 @click.option("--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C.")
 @click.option(
     "--dir", "folder", type=click.Path(path_type=Path), help="A new folder for everything; else a temporary one."
@@ -34,7 +42,7 @@ class CannotRun(click.ClickException):
 @click.option("--trace-file", type=click.Path(path_type=Path), help="Write the spans of every role here; slower.")
 @click.option("--history", type=click.Path(path_type=Path), help="Write what the clients did here, JSON lines.")
 def demo(  # click gives all by name
-    *, checkouts: int, clients: int, seed: int, keep: bool, folder: Path | None, trace_file: Path | None,
+    *, checkouts: int, clients: int, seed: int, kill: str, keep: bool, folder: Path | None, trace_file: Path | None,
     history: Path | None,
 ) -> None:  # fmt: skip
     """Run the marketplace: services, checkouts, a killed log player, and the proof that nothing was lost.
@@ -45,6 +53,7 @@ def demo(  # click gives all by name
         checkouts=checkouts,
         clients=clients,
         seed=seed,
+        victim=kill,
         is_kept=keep,
         trace_file=trace_file and trace_file.absolute(),
         history=history,
@@ -53,7 +62,7 @@ def demo(  # click gives all by name
     try:
         violations = uvloop.run(_until_told(plan, place))
     except (Died, TimeoutError) as error:
-        raise CannotRun(str(error)) from error
+        raise CannotRun(f"{error}\nall logs are in {place / 'log'}") from error
     except grpc.aio.AioRpcError as error:
         raise CannotRun(f"a service failed: {error.details()}; its log is in {place}") from error
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
@@ -63,10 +72,16 @@ def demo(  # click gives all by name
 
 async def _until_told(plan: Plan, folder: Path) -> int:
     """Tell the story; SIGTERM ends it as Ctrl-C does, in order."""
-    story = asyncio.ensure_future(tell_story(plan, folder, Console()))
+    story = asyncio.create_task(tell_story(plan, folder, Console()))
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, story.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, cancel_once, story)
     return await story
+
+
+def cancel_once(story: "asyncio.Task[int]") -> None:
+    """Cancel a task; again does nothing, so that an impatient second Ctrl-C leaves no process behind."""
+    if not story.cancelling():
+        story.cancel()
 
 
 def new_folder(folder: Path | None) -> Path:

@@ -36,25 +36,24 @@ class Deployment:
         self.death: asyncio.Future[Died] = asyncio.get_running_loop().create_future()
         self.logs = folder / "log"
         self.logs.mkdir(parents=True)
-        role_names = [
-            "gtm",
-            *(f"dbtm {realm}" for realm in REALMS),
-            *(f"player {realm}" for realm in REALMS),
-            "sidecar",
-        ]
-        ports = iter(free_ports(3 + len(REALMS) + len(role_names) + len(SERVICES)))
+        names = role_names()
+        ports = iter(free_ports(3 + len(REALMS) + len(names) + len(SERVICES)))
         self._addresses = {name: f"{HOST}:{next(ports)}" for name in address_names()}
-        self._metrics_ports = {name: next(ports) for name in role_names}
+        self._metrics_ports = {name: next(ports) for name in names}
         self._service_ports = {name: next(ports) for name in SERVICES}
         self._trace = ["--trace-file", str(trace_file)] if trace_file else []
         self.config.write_text(filled(CATALOGUE.read_text(encoding="utf-8"), self._addresses), encoding="utf-8")
-        self.roles = {name: self._role(name) for name in role_names}
+        self.roles = {name: self._role(name) for name in names}
         self.services = {name: self._service(name) for name in SERVICES}
 
     @property
     def processes(self) -> list[Process]:
         """Return all of them, in the order in which they start."""
         return [*self.roles.values(), *self.services.values()]
+
+    def process(self, name: str) -> Process:
+        """Return the process of a role or a service."""
+        return {**self.roles, **self.services}[name]
 
     @property
     def sidecar(self) -> str:
@@ -92,6 +91,11 @@ class Deployment:
     def _note_death(self, death: Died) -> None:
         if not self.death.done():
             self.death.set_result(death)
+
+
+def role_names() -> list[str]:
+    """Return the roles, each a process, as `grit serve` names them."""
+    return ["gtm", *(f"dbtm {realm}" for realm in REALMS), *(f"player {realm}" for realm in REALMS), "sidecar"]
 
 
 def address_names() -> list[str]:

@@ -38,12 +38,13 @@ class Client:
                 return False
             await self._fill_cart(step)
             return await self._check_out(step)
-        except Refused:
-            return False
+        except Refused as refused:
+            is_away = refused.failure == Failure.SERVICE_DOWN
         except Failed as failed:
-            if not failed.is_busy:
-                await asyncio.sleep(PAUSE_S)
-            return False
+            is_away = not failed.is_busy
+        if is_away:
+            await asyncio.sleep(PAUSE_S)
+        return False
 
     async def _fill_cart(self, step: Purchase) -> None:
         lines = [OrderLine(seller=wish.item.seller, product=wish.item.product, qty=wish.qty) for wish in step.wishes]
@@ -60,7 +61,7 @@ class Client:
         except Refused as refused:
             if refused.failure == Failure.INSUFFICIENT_STOCK:
                 await self._restock(step)
-            return False
+            raise
         return True
 
     async def _restock(self, step: Purchase) -> None:

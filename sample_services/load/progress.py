@@ -74,7 +74,7 @@ class Progress:
             f"{tally.checkouts:,} of {self._wanted:,} checkouts,"
             f" {tally.checkouts / max(elapsed_s, 0.001):.0f}/s,"
             f" p50 {tally.percentile_ms(0.5):.0f} ms, p99 {tally.percentile_ms(0.99):.0f} ms; retries {tally.retries};"
-            f" aborted {_counts(sight.aborts or self._tally.aborted)}; lag {_lags(sight.lags)}"
+            f" aborted {_counts(sight.aborts or self._tally.aborted)}; lag {lags_text(sight.lags)}"
         )
 
     def _table(self, sight: Sight, elapsed_s: float) -> Table:
@@ -86,7 +86,7 @@ class Progress:
         table.add_row("retries", f"{tally.retries:,}")
         table.add_row("aborted, by cause", _counts(sight.aborts or tally.aborted))
         table.add_row("refused by the shop", _counts(tally.refused))
-        table.add_row("lag of each realm", _lags(sight.lags))
+        table.add_row("lag of each realm", lags_text(sight.lags))
         return table
 
 
@@ -94,5 +94,6 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()) if count) or "none"
 
 
-def _lags(lags: Mapping[str, int | None]) -> str:
+def lags_text(lags: Mapping[str, int | None]) -> str:
+    """Return the lag of each realm, in one line."""
     return ", ".join(f"{realm} {'?' if lag is None else lag}" for realm, lag in lags.items()) or "?"

@@ -93,6 +93,16 @@ def test_no_rule_is_broken_when_a_player_is_killed_and_a_write_past_grit_is_foun
     assert found.stdout.strip().splitlines()[-1].startswith("INVALID")
 
 
+@pytest.mark.parametrize("victim", ["gtm", "dbtm orders", "sidecar", "payment", "shop"])
+def test_any_process_may_be_killed_under_load(tmp_path: Path, victim: str) -> None:
+    with demo(tmp_path / "demo", "--checkouts", "60", "--kill", victim) as process:
+        output, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, output
+    assert f"{victim}: started again" in output
+    assert "60 committed" in output
+    assert "\n0 violations\n" in output
+
+
 def test_ctrl_c_stops_every_process(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with demo(folder, "--checkouts", "100000") as process:
