@@ -30,6 +30,7 @@ class DbtmRole:
         *,
         limits: Limits,
         trace: Callable[[Trace], None],
+        is_alone: bool = True,
     ) -> None:
         self._realm = realm
         self._logs = (dbtl, gtl)
@@ -37,6 +38,7 @@ class DbtmRole:
         self._links = links
         self._address = address
         self._limits = limits
+        self._is_alone = is_alone
         self._server: LinkServer | None = None
         self._dbtm = Dbtm(dbtl, gtl, reader, self._make_machine, trace=trace)
 
@@ -55,7 +57,8 @@ class DbtmRole:
         self._server = await self._links.listen(self._address, "dbtm", self._realm.name, self._dbtm.callbacks)
 
     async def drain(self) -> None:
-        """Nothing to wait for: what is in flight is in the log or not, and its home asks."""
+        """Make durable what is in flight, and give the leadership back."""
+        await self._dbtm.drain()
 
     async def close(self) -> None:
         """Stop listening, stop following, release logs and database."""
@@ -73,4 +76,5 @@ class DbtmRole:
             address=self._address,
             fresh_log_id=secrets.token_hex(8),
             limits=self._limits,
+            is_alone=self._is_alone,
         )

@@ -153,6 +153,11 @@ class DbtmMachine:
         self._claimed_at = Millis(0)
         self._is_out = False
 
+    @property
+    def is_drained(self) -> bool:
+        """Tell whether it was told to stop, and its epoch, if it had one, is given back."""
+        return self._is_out and self.phase in (Phase.FOLLOWING, Phase.OPENING)
+
     def step(self, now: Millis, event: Event) -> list[Effect]:
         """Take one event; return what to do, in order."""
         self._clock.see(now)
@@ -568,9 +573,9 @@ class DbtmMachine:
     def _probe_answered(self, what: str) -> None:
         """All three could be reached, and no sign of life was in the log: claim."""
         self._probed.add(what)
-        if self.phase == Phase.FOLLOWING and self._probed >= {DBTL, GTL, "database"}:
-            if self._election.may_claim(self._clock.now):
-                self._claim()
+        is_answered = self.phase == Phase.FOLLOWING and self._probed >= {DBTL, GTL, "database"}
+        if is_answered and self._election.may_claim(self._clock.now):
+            self._claim()
 
     def _resign(self) -> None:
         """Told to stop: take nothing new, make durable what is in flight, then say so in the log."""

@@ -16,7 +16,7 @@ import structlog
 from dbtm.effects import Effect, Event, ReadStore, Restart, StoreFailed, StoreRead
 from dbtm.machine import DbtmMachine
 from grit.core.errors import StoreRefused
-from grit.core.ids import LinkId
+from grit.core.ids import LinkId, Millis
 from grit.core.messages import Message
 from grit.core.records import decode_dbtl_record, decode_gtl_record
 from grit.core.steps import (
@@ -25,6 +25,7 @@ from grit.core.steps import (
     Append,
     CatchUp,
     CloseLink,
+    DrainAsked,
     Halt,
     LinkClosed,
     LinkOpened,
@@ -71,12 +72,13 @@ class Dbtm:
         self._trace = trace
         self._links: dict[LinkId, Link[Message]] = {}
         self._reads: set[asyncio.Task[None]] = set()
+        self._stepped = asyncio.Event()
         self._lines = structlog.get_logger("grit.dbtm")
 
     def start(self) -> None:
         """Begin: from here on the machine works towards leading its realm."""
         self.machine = self._make_machine()
-        self._loop: Loop[Event, Effect] = Loop(self.machine.step, self._perform)
+        self._loop: Loop[Event, Effect] = Loop(self._step, self._perform)
         self._followers = {
             DBTL: LogFollower(self._logs[DBTL], DBTL, decode_dbtl_record, self._loop.post),
             GTL: LogFollower(self._logs[GTL], GTL, decode_gtl_record, self._loop.post, poll_ms=GTL_POLL_MS),
@@ -85,6 +87,13 @@ class Dbtm:
             follower.start()
         self._loop.ticker(TICK_MS, Tick)
         self._loop.post(Tick())
+
+    async def drain(self) -> None:
+        """Take nothing new; return when what is in flight is durable and the leadership is given back."""
+        self._loop.post(DrainAsked())
+        while not self.machine.is_drained and not self._loop.is_closed:
+            self._stepped.clear()
+            await self._stepped.wait()
 
     async def close(self) -> None:
         """Stop; what was handed to the logs stands."""
@@ -114,6 +123,10 @@ class Dbtm:
     def _closed(self, link: Link[Message], reason: str) -> None:
         if self._links.pop(link.id, None) is not None:
             self._loop.post(LinkClosed(link.id))
+
+    def _step(self, now: Millis, event: Event) -> list[Effect]:
+        self._stepped.set()
+        return self.machine.step(now, event)
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Send):

@@ -188,9 +188,12 @@ class GtmMachine:
     def _tick(self) -> None:
         if self._state == Leadership.SERVING:
             self._greet_again()
-        elif self._state == Leadership.FOLLOWING and not self._is_alone and not self._desk.is_draining:
-            if self._election.must_probe(self._now):
-                self._catch_up()
+        elif self._stands_by and self._election.must_probe(self._now):
+            self._catch_up()
+
+    @property
+    def _stands_by(self) -> bool:
+        return self._state == Leadership.FOLLOWING and not self._is_alone and not self._desk.is_draining
 
     def _drain(self) -> None:
         """Take nothing new. Who leads decides what is in progress and resigns; a claim under way is given up."""

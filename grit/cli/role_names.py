@@ -1,4 +1,4 @@
-"""The words of `grit serve`: `gtm dbtm orders player orders sidecar` names four roles."""
+"""The words of `grit serve`: `gtm dbtm orders player orders sidecar` names four roles, `gtm/2` the second replica of one."""
 
 from collections.abc import Container, Iterable, Sequence
 from enum import StrEnum
@@ -23,13 +23,15 @@ OF_REALM: Container[RoleKind] = frozenset({RoleKind.DBTM, RoleKind.PLAYER})
 
 
 class RoleName(msgspec.Struct, frozen=True):
-    """One role; `realm` is "" for a GTM and a sidecar."""
+    """One role; `realm` is "" for a GTM and a sidecar. `replica`: which of the configured addresses, from 1."""
 
     kind: RoleKind
     realm: Realm = Realm("")
+    replica: int = 1
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.realm}" if self.realm else str(self.kind)
+        name = f"{self.kind} {self.realm}" if self.realm else str(self.kind)
+        return name if self.replica == 1 else f"{name}/{self.replica}"
 
 
 def parse_roles(words: Sequence[str], realms: Iterable[Realm]) -> list[RoleName]:
@@ -58,15 +60,22 @@ def every_role(realms: Iterable[Realm]) -> list[RoleName]:
 
 
 def _next_role(left: list[str], realms: Sequence[Realm]) -> RoleName:
-    word = left.pop(0)
+    word, replica = _replica_of(left.pop(0))
     if word not in list(RoleKind):
         raise ConfigError(f'there is no role "{word}"{unknown_name(word, RoleKind)}')
     kind = RoleKind(word)
     if kind not in OF_REALM:
-        return RoleName(kind)
+        return RoleName(kind, replica=replica)
     if not left:
         raise ConfigError(f"{kind} needs a realm after it: {kind} {realms[0]}")
-    realm = Realm(left.pop(0))
+    word, replica = _replica_of(left.pop(0))
+    realm = Realm(word)
     if realm not in realms:
         raise ConfigError(f'{kind}: the configuration has no realm "{realm}"{unknown_name(realm, realms)}')
-    return RoleName(kind, realm)
+    return RoleName(kind, realm, replica)
+
+
+def _replica_of(word: str) -> tuple[str, int]:
+    """Return a word without its replica, and the replica: `orders/2` is the second of orders."""
+    name, slash, number = word.rpartition("/")
+    return (name, int(number)) if slash and number.isascii() and number.isdigit() and int(number) else (word, 1)

@@ -40,6 +40,8 @@ from gtm.config import GtmConfig
 from log_players.app import PlayerRole, build_player
 
 LOOPBACK = "127.0.0.1"
+WELL = ("serving", "following")
+"""A role that leads, or stands by, is well."""
 
 
 def run_roles(
@@ -123,21 +125,21 @@ class Process:
                 limits=config.limits,
             )
         if name.kind == RoleKind.GTM:
-            return await self._make_gtm()
+            return await self._make_gtm(name)
         realm = config.realms[name.realm]
         dbtl = await self._log(f"dbtl.{realm.name}")
         if name.kind == RoleKind.PLAYER:
             writer = open_writer(realm, self._memories)
             return build_player(realm, dbtl, writer, trace=_spans("player", linked=True))
-        return await self._make_dbtm(realm, dbtl)
+        return await self._make_dbtm(name, realm, dbtl)
 
-    async def _make_gtm(self) -> GtmRole:
+    async def _make_gtm(self, name: RoleName) -> GtmRole:
         limits = self.config.limits
         return GtmRole(
             await self._log("gtl"),
             self._links,
-            self._gtm_addresses()[0],
-            {realm: self._dbtm_addresses(realm)[0] for realm in self.config.realms},
+            self._address(name),
+            {realm: self._dbtm_addresses(realm) for realm in self.config.realms},
             config=GtmConfig(
                 record_entries_max=limits.record_entries,
                 record_bytes_max=limits.record_bytes,
@@ -145,20 +147,23 @@ class Process:
                 result_bytes_max=limits.result_bytes,
                 vote_timeout_ms=limits.vote_timeout_ms,
                 quiet_push_ms=limits.renewal_ms,
+                election_timeout_ms=limits.election_timeout_ms,
             ),
             trace=_spans("gtm"),
+            is_alone=len(self._gtm_addresses()) == 1,
         )
 
-    async def _make_dbtm(self, realm: RealmDef, dbtl: Log) -> DbtmRole:
+    async def _make_dbtm(self, name: RoleName, realm: RealmDef, dbtl: Log) -> DbtmRole:
         return DbtmRole(
             realm,
             dbtl,
             await self._log("gtl"),
             open_reader(realm, self._memories),
             self._links,
-            self._dbtm_addresses(realm.name)[0],
+            self._address(name),
             limits=self.config.limits,
             trace=_spans("dbtm"),
+            is_alone=len(self._dbtm_addresses(realm.name)) == 1,
         )
 
     async def _log(self, name: str) -> Log:
@@ -175,13 +180,17 @@ class Process:
             self._expect_whole()
             return near
         encoder, decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(list[Message])
-        here = [address for name in self._names for address in self._addresses(name)]
+        here = [self._address(name) for name in self._names if name.kind in (RoleKind.GTM, RoleKind.DBTM)]
         return NearbyLinks(near, SocketLinks(FrameCodec(encoder, decoder)), here)
 
-    def _addresses(self, name: RoleName) -> tuple[str, ...]:
-        if name.kind == RoleKind.GTM:
-            return self._gtm_addresses()[:1]
-        return self._dbtm_addresses(name.realm)[:1] if name.kind == RoleKind.DBTM else ()
+    def _address(self, name: RoleName) -> str:
+        """Return where a GTM or DBTM serves."""
+        addresses = self._gtm_addresses() if name.kind == RoleKind.GTM else self._dbtm_addresses(name.realm)
+        if name.replica > len(addresses):
+            raise ConfigError(
+                f"{self.config.source}: {name} has no address: the configuration gives {len(addresses)}; add one"
+            )
+        return addresses[name.replica - 1]
 
     def _expect_whole(self) -> None:
         """Without addresses nobody outside can be reached."""
@@ -207,10 +216,10 @@ class Process:
                 problems.append(role.problem())
             elif isinstance(role, GtmRole):
                 state = str(role.describe()["state"]).lower()
-                problems.append("" if state == "serving" else f"gtm is {state}")
+                problems.append("" if state in WELL else f"gtm is {state}")
             elif isinstance(role, DbtmRole):
                 phase = role.describe()["phase"]
-                problems.append("" if phase == "serving" else f"{role.name} is {phase}")
+                problems.append("" if phase in WELL else f"{role.name} is {phase}")
         return "; ".join(problem for problem in problems if problem)
 
     def _samples(self) -> Iterable[Sample]:
