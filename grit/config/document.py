@@ -165,7 +165,10 @@ def parse_document(text: str, file: str, environ: Mapping[str, str]) -> Section:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        raise ConfigError(f"{place}: not YAML: {error.problem or error.context}; {_remedy(error.problem)}") from error
+        before = text[: mark.index][-1:] if mark else ""
+        raise ConfigError(
+            f"{place}: not YAML: {error.problem or error.context}; {_remedy(error.problem, before)}"
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not YAML: {str(error).splitlines()[0]}") from error
     except RecursionError as error:
@@ -175,7 +178,9 @@ def parse_document(text: str, file: str, environ: Mapping[str, str]) -> Section:
     return Piece(node, file, "", environ).section()
 
 
-def _remedy(problem: str | None) -> str:
+def _remedy(problem: str | None, before: str) -> str:
+    if problem is not None and "got '{'" in problem and before == "$":
+        return 'a variable in {braces} stands in quotes: "${NAME}"'
     if problem is not None and "got '?'" in problem:
         return 'a nullable type in {braces} stands in quotes: "string(16)?"'
     return "check indentation and quotes"

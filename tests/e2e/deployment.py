@@ -177,6 +177,10 @@ class Deployment:
         """Wait until everything that committed is in every log; the databases follow."""
         until(lambda: self._all_run() and (s := self.status()) is not None and _is_quiet(s), self._told)
 
+    def until_applied(self) -> None:
+        """Wait until the databases have everything too."""
+        until(lambda: (s := self.status()) is not None and all(realm.lag == 0 for realm in s.realms), self._told)
+
     def expect_valid(self) -> None:
         """Check logs and databases, once nothing is under way."""
         self.until_quiet()

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 import grit.client as grit
-from tests.e2e.documents import Block, blocks_of, commands_of, pages, read_page
+from tests.e2e.documents import DOCS, Block, blocks_of, commands_of, pages, read_page
 
 GRIT = Path(sys.executable).with_name("grit")
 PORTS = ("7400", "7401", "7410", "7420", "7421", "7422", "9100")
@@ -87,6 +87,14 @@ async def test_every_block_of_a_page_runs(page: str, deployment: Deployment) -> 
     finally:
         if isinstance(names.get("db"), grit.Client):
             await names["db"].close()
+
+
+async def test_the_script_of_the_readme_runs(deployment: Deployment) -> None:
+    text = deployment.localised((DOCS.parent / "README.md").read_text(encoding="utf-8"))
+    (script,) = [block.text for block in blocks_of("README.md", text) if block.language == "python"]
+    (deployment.folder / "readme.py").write_text(script)
+    status, printed = await run_command(("python", "readme.py"), deployment.folder)
+    assert status == 0, printed
 
 
 async def run_block(block: Block, follows: Block | None, names: dict[str, Any], folder: Path) -> None:

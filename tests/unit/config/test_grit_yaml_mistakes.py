@@ -27,6 +27,7 @@ def refusal(text: str, environ: Mapping[str, str] | None = None) -> str:
 MISTAKES = [
     ("empty file", "", "grit.yaml:1:1", "grit init"),
     ("not YAML", "log: [1, 2\n", "grit.yaml:2:1", "check indentation and quotes"),
+    ("a variable in braces", "log: {kind: embedded, path: ${X}}\n", "grit.yaml:1:30", 'in quotes: "${NAME}"'),
     ("not a section", "- 1\n", "grit.yaml:1:1", "must be a section"),
     ("unknown key", "lag: {kind: memory}\n", "grit.yaml:1:1", 'did you mean "log"?'),
     ("duplicate key", "log: {kind: memory}\nlog: {kind: memory}\n", "grit.yaml:2:1", "first on line 1"),
