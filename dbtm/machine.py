@@ -386,12 +386,14 @@ class DbtmMachine:
     # --- leadership ---------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._effects.extend((CatchUp(DBTL), CatchUp(GTL)))
+        self._effects.append(CatchUp(GTL))
         self._desk.ask((), self._opened, self._not_opened)
 
     def _opened(self, answer: StoreAnswer) -> None:
+        """The log is read after the position: read before, it might end below what is applied meanwhile."""
         self._cursor = answer.after
         self._caught_up.add("database")
+        self._effects.append(CatchUp(DBTL))
         if answer.after is not None:
             self._ledger.overlay.applied_through(answer.after.lsn)
         self._advance()

@@ -20,6 +20,8 @@ from tests.sim.world import World
 
 ATTEMPTS_MAX = 12
 TIMEOUT_MS = 30_000
+GTM = Realm("")
+"""Stands for the GTM where replicas are listed by realm."""
 
 
 class ClientNode(Node):
@@ -34,9 +36,8 @@ class ClientNode(Node):
         self.aborts: dict[str, int] = {}
         self._programs = list(programs)
         self._ids = itertools.count(1)
-        self._asked: dict[int, LinkId] = {}
-        self._realms: dict[Realm, LinkId] = {}
-        self._gtm: LinkId | None = None
+        self._asked: dict[int, tuple[LinkId, Realm]] = {}
+        self._replicas: dict[Realm, list[LinkId]] = {}
         self._session: Session | None = None
         self._running: _Running | None = None
         self._moment = 0
@@ -51,23 +52,24 @@ class ClientNode(Node):
     @property
     def is_reached(self) -> bool:
         """Tell whether the client was let loose."""
-        return self._gtm is not None
+        return bool(self._replicas)
 
-    def reach(self, gtm: LinkId, realms: dict[Realm, LinkId]) -> None:
-        """Learn over which links the GTM and the DBTMs are reached from now on."""
-        self._gtm = gtm
-        self._realms = dict(realms)
+    def reach(self, gtms: list[LinkId], realms: dict[Realm, list[LinkId]]) -> None:
+        """Learn over which links the replicas of the GTM and the DBTMs are reached from now on."""
+        self._replicas = {GTM: list(gtms), **{realm: list(links) for realm, links in realms.items()}}
 
     def step(self, event: Any) -> list[Any]:
         if isinstance(event, Received) and self._session is not None:
             message = event.message
             assert isinstance(message, ReadAnswered | ExtendAnswered | Declined | OutcomeAnswered), message
-            self._asked.pop(message.id, None)
+            _, role = self._asked.pop(message.id, (None, GTM))
+            if isinstance(message, Declined) and message.code == Code.NO_LEADER:
+                self._replicas[role].append(self._replicas[role].pop(0))
             return list(self._session.step(self.world.now, events.Answered(message)))
         elif isinstance(event, Tick):
             return self._time_passed()
         elif isinstance(event, LinkClosed) and self._session is not None:
-            lost = [number for number, link in self._asked.items() if link == event.link]
+            lost = [number for number, (link, _) in self._asked.items() if link == event.link]
             effects: list[Any] = []
             for number in lost:
                 del self._asked[number]
@@ -77,17 +79,19 @@ class ClientNode(Node):
 
     def perform(self, effect: Any) -> None:
         if isinstance(effect, events.AskRealm):
-            self._ask(self._realms.get(effect.realm), effect.message)
+            self._ask(effect.realm, effect.message)
         elif isinstance(effect, events.AskGtm):
-            self._ask(self._gtm, effect.message)
+            self._ask(GTM, effect.message)
         elif isinstance(effect, events.Answer):
             self._answered(effect)
         elif not isinstance(effect, events.Finished):
             super().perform(effect)
 
-    def _ask(self, link: LinkId | None, message: Any) -> None:
-        if link is not None and self.is_linked(link):
-            self._asked[message.id] = link
+    def _ask(self, role: Realm, message: Any) -> None:
+        """Ask the replica that is believed to lead, or the next one that can be reached."""
+        link = next((link for link in self._replicas[role] if self.is_linked(link)), None)
+        if link is not None:
+            self._asked[message.id] = (link, role)
             self._send(link, message)
         else:
             declined = Declined(message.id, Code.NO_LEADER.value, "no link", retry_after_ms=20)
@@ -101,7 +105,7 @@ class ClientNode(Node):
     def _time_passed(self) -> list[Any]:
         if self._session is not None:
             return list(self._session.step(self.world.now, events.Tick()))
-        if self._programs and self._gtm is not None and self._running is None:
+        if self._programs and self.is_reached and self._running is None:
             self._begin()
         return []
 

@@ -94,10 +94,10 @@ class Cluster:
         """Link a client to whom it is not linked yet."""
         gtm = client.link_to(self.gtm) or client.connect(self.gtm, ("sidecar", client.name), ("gtm", "gtm"))
         realms = {
-            realm: client.link_to(dbtm) or client.connect(dbtm, ("sidecar", client.name), ("dbtm", realm))
+            realm: [client.link_to(dbtm) or client.connect(dbtm, ("sidecar", client.name), ("dbtm", realm))]
             for realm, dbtm in self.dbtms.items()
         }
-        client.reach(gtm, realms)
+        client.reach([gtm], realms)
 
     def _reach_again(self) -> None:
         for client in (self.setup, *self.clients):

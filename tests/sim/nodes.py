@@ -1,5 +1,6 @@
 """Processes of the simulator: a machine each, and the shell that carries out its effects in the world."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,6 @@ from dbtm.effects import ReadStore, Restart, StoreRead
 from dbtm.machine import DbtmMachine
 from grit.core.catalog import RealmDef
 from grit.core.ids import LeaderId, LinkId, Offset, Realm
-from grit.core.limits import Limits
 from grit.core.messages import Message
 from grit.core.queries import StoreAnswer
 from grit.core.records import decode_dbtl_record, decode_gtl_record, encode_log_record
@@ -15,6 +15,7 @@ from grit.core.steps import (
     DBTL,
     GTL,
     Append,
+    AppendUnknown,
     CatchUp,
     CloseLink,
     Halt,
@@ -44,6 +45,7 @@ class Node:
         self.world = world
         self.name = name
         self.is_alive = True
+        self._inbox: list[Any] | None = None
         self._logs = logs
         self._offsets = dict.fromkeys(logs, Offset(0))
         self._reading: set[str] = set()
@@ -55,6 +57,9 @@ class Node:
     def post(self, event: Any) -> None:
         """Let the machine take an event, and carry out the effects."""
         if not self.is_alive:
+            return
+        if self._inbox is not None:
+            self._inbox.append(event)
             return
         for effect in self.step(event):
             self.perform(effect)
@@ -75,6 +80,27 @@ class Node:
         self.world.on_append(self._logs[log], grown)
         grown()
 
+    def pause(self) -> None:
+        """Stop in the middle of things (SIGSTOP): what was handed to the logs may land now, or later."""
+        self.world.note(f"{self.name} paused")
+        self._inbox = []
+        self.world.hold(f"{self.name}.append")
+
+    def resume(self) -> None:
+        """Go on (SIGCONT), with no idea that time has passed: a zombie until it reads the log."""
+        self.world.note(f"{self.name} resumed")
+        inbox, self._inbox = self._inbox or [], None
+        self.world.release(f"{self.name}.append")
+        for event in inbox:
+            self.post(event)
+
+    def cut(self, chance: random.Random) -> None:
+        """Lose one link, in the middle of what travels over it."""
+        if self._peers:
+            link = chance.choice(sorted(self._peers))
+            self.world.note(f"{self.name} lost link {link} to {self._peers[link].name}")
+            self.close(link)
+
     def kill(self) -> None:
         """Die: nothing that is on its way to or from this process happens, but what is durable stays."""
         self.is_alive = False
@@ -93,7 +119,7 @@ class Node:
         elif isinstance(effect, Append):
             payload = encode_log_record(effect.record)
             log = self._logs[effect.log]
-            self.world.later(f"{self.name}.append.{log}", lambda: self._append(log, payload))
+            self.world.later(f"{self.name}.append.{log}", lambda: self._append(log, payload, effect))
         elif isinstance(effect, CatchUp):
             log = effect.log
             self.world.later(f"{self.name}.tail.{log}", lambda: self._read(log, caught_up=True))
@@ -145,9 +171,26 @@ class Node:
             self.world.note(f"{self.name} -> {peer.name}: {message}")
             self.world.later(f"{self.name}>{link};", lambda: peer.post(Received(link, message)))
 
-    def _append(self, log: str, payload: bytes) -> None:
+    def _append(self, log: str, payload: bytes, effect: Append) -> None:
+        if self.world.chance.random() < self.world.unknown_share:
+            self._append_unknown(log, payload, effect)
+            return
         offset = self.world.append(log, payload)
         self.world.note(f"{self.name} appended {log}@{offset}")
+
+    def _append_unknown(self, log: str, payload: bytes, effect: Append) -> None:
+        """The answer is lost: the record landed, or never will, or lands later, whatever becomes of this process."""
+        fate = self.world.chance.choice(("landed", "lost", "late"))
+        self.world.note(f"{self.name} append to {log} unknown: {fate}")
+        if fate == "landed":
+            self.world.append(log, payload)
+        elif fate == "late":
+            self.world.later(f"late.{self.world.moment()}", lambda: self._land_late(log, payload))
+        self.post(AppendUnknown(effect.log, effect.token))
+
+    def _land_late(self, log: str, payload: bytes) -> None:
+        offset = self.world.append(log, payload)
+        self.world.note(f"{self.name} appended {log}@{offset}, late")
 
     def _read(self, log: str, *, caught_up: bool) -> None:
         self._reading.discard(log)
@@ -166,15 +209,17 @@ class Node:
             self.post(LogCaughtUp(log))
 
     def _tick(self) -> None:
-        self.post(Tick())
+        if self._inbox is None:
+            self.post(Tick())
 
 
 class GtmNode(Node):
     """A GTM."""
 
-    def __init__(self, world: World, name: str, config: GtmConfig | None = None) -> None:
+    def __init__(self, world: World, name: str, *, is_alone: bool = True) -> None:
         super().__init__(world, name, {GTL: "gtl"})
-        self.machine = GtmMachine(config or GtmConfig(), LeaderId(name), f"addr:{name}", f"log:{name}")
+        leader_id = LeaderId(name)
+        self.machine = GtmMachine(GtmConfig(), leader_id, f"addr:{name}", f"log:{name}", is_alone=is_alone)
         self.follow(GTL)
 
     def step(self, event: Any) -> list[Any]:
@@ -184,13 +229,11 @@ class GtmNode(Node):
 class DbtmNode(Node):
     """A DBTM; its looks into the database are torn apart: the player may apply between position, rows, position."""
 
-    def __init__(
-        self, world: World, name: str, realm: RealmDef, store: MemoryStore, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, world: World, name: str, realm: RealmDef, store: MemoryStore, *, is_alone: bool = True) -> None:
         super().__init__(world, name, {DBTL: f"dbtl.{realm.name}", GTL: "gtl"})
         self._store = store
         self.machine = DbtmMachine(
-            realm, leader_id=LeaderId(name), address=f"addr:{name}", fresh_log_id=f"log:{name}", limits=limits
+            realm, leader_id=LeaderId(name), address=f"addr:{name}", fresh_log_id=f"log:{name}", is_alone=is_alone
         )
         self.follow(DBTL)
         self.follow(GTL)

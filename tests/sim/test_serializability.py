@@ -1,6 +1,7 @@
 """Random transactions of a few clients over three realms: an exact oracle must find a serial order."""
 
 from tests.sim.cluster import Cluster
+from tests.sim.faulty import FaultyCluster
 
 
 def test_every_answer_is_explained_by_a_serial_order_that_agrees_with_real_time(sim_seed: int) -> None:
@@ -9,3 +10,7 @@ def test_every_answer_is_explained_by_a_serial_order_that_agrees_with_real_time(
 
 def test_killing_and_restarting_any_process_at_any_moment_loses_nothing(sim_seed: int) -> None:
     Cluster(sim_seed, clients=2 + sim_seed % 3, transactions=3, restarts=1 + sim_seed % 3).run()
+
+
+def test_killing_pausing_and_cutting_off_any_replica_costs_time_and_nothing_else(sim_seed: int) -> None:
+    FaultyCluster(sim_seed, clients=2 + sim_seed % 3, transactions=3).run()

@@ -20,7 +20,10 @@ SPEEDS = (1.0, 1.0, 0.3, 0.05)
 
 
 class World:
-    """Channels, time, and the durable content of logs."""
+    """Channels, time, and the durable content of logs.
+
+    `unknown_share`: of appends, how many come to an end that nobody learns.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -37,6 +40,7 @@ class World:
         self._moments = 0
         self._held: set[str] = set()
         self._idle = 0
+        self.unknown_share = 0.0
 
     def later(self, channel: str, thunk: Thunk) -> None:
         """Do `thunk` some time after everything that is in `channel` already."""
