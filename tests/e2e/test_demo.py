@@ -112,6 +112,18 @@ def test_ctrl_c_stops_every_process(tmp_path: Path) -> None:
         assert process.wait(LIMIT_S) == 3
 
 
+def test_kept_the_marketplace_goes_on_until_ctrl_c_and_that_is_no_failure(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    with demo(folder, "--checkouts", "10", "--keep") as process:
+        read_until(process, "everything runs on")
+        status = subprocess.run(
+            [str(GRIT), "status", "-c", str(folder / "grit.yaml")], capture_output=True, text=True, check=False
+        )
+        assert status.returncode == 0, status.stdout + status.stderr
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT_S) == 0
+
+
 def test_a_role_that_dies_ends_the_demo_with_the_end_of_its_log(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with demo(folder, "--checkouts", "100000") as process:
