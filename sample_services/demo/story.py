@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class Plan:
     checkouts: int = 2_000
     clients: int = 16
     seed: int = 1
-    victim: str = VICTIM
+    victims: tuple[str, ...] = (VICTIM,)
     is_kept: bool = False
     trace_file: Path | None = None
     history: Path | None = None
@@ -140,16 +140,18 @@ async def guarded(deployment: Deployment, work: Coroutine[Any, Any, Result]) -> 
 
 
 async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tally, history: History) -> Figures:
-    """Run the load, with the kill in the middle of it."""
+    """Run the load, with the kills evenly spread over it."""
     population = populate(plan.seed)
-    middle = asyncio.Event()
-    steps = _noting(shopping(plan.seed, population, Skew()), plan.checkouts // 2, middle)
+    victims = {deployment.process(name): asyncio.Event() for name in plan.victims}
+    stretch = plan.checkouts / (len(victims) + 1)
+    moments = {int(stretch * number): event for number, event in enumerate(victims.values(), 1)}
+    steps = _noting(shopping(plan.seed, population, Skew()), moments)
     before = {process.name: process.cpu_s() for process in deployment.processes}
     began = time.monotonic()
     with Progress(console, tally, plan.checkouts) as progress:
-        lookout, victim = Lookout(deployment), deployment.process(plan.victim)
+        lookout = Lookout(deployment)
         watching = asyncio.create_task(_watch(lookout, progress))
-        killing = asyncio.create_task(_kill_and_restart(victim, lookout, progress, middle))
+        killing = asyncio.create_task(_kill_and_restart(victims, lookout, progress))
         try:
             async with grpc.aio.insecure_channel(deployment.service_address("shop")) as channel:
                 await channel.channel_ready()
@@ -167,11 +169,11 @@ async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tal
     return Figures(load_s, used, (await lookout.look()).aborts)
 
 
-def _noting(steps: Iterator[Step], number: int, event: asyncio.Event) -> Iterator[Step]:
-    """Pass steps on, and set the event when so many have been taken."""
+def _noting(steps: Iterator[Step], moments: Mapping[int, asyncio.Event]) -> Iterator[Step]:
+    """Pass steps on; set each event when so many have been taken."""
     for taken, step in enumerate(steps):
-        if taken == number:
-            event.set()
+        if taken in moments:
+            moments[taken].set()
         yield step
 
 
@@ -181,11 +183,13 @@ async def _watch(lookout: Lookout, progress: Progress) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _kill_and_restart(victim: Process, lookout: Lookout, progress: Progress, middle: asyncio.Event) -> None:
-    await middle.wait()
-    await victim.kill()
-    progress.say(f"{victim.name}: killed (SIGKILL)")
-    await asyncio.sleep(AWAY_S)
-    sight = await lookout.look()
-    await victim.start()
-    progress.say(f"{victim.name}: started again; databases are behind by {lags_text(sight.lags)}")
+async def _kill_and_restart(victims: Mapping[Process, asyncio.Event], lookout: Lookout, progress: Progress) -> None:
+    """Kill one after the other, each when its moment has come, and start it again."""
+    for victim, moment in victims.items():
+        await moment.wait()
+        await victim.kill()
+        progress.say(f"{victim.name}: killed (SIGKILL)")
+        await asyncio.sleep(AWAY_S)
+        sight = await lookout.look()
+        await victim.start()
+        progress.say(f"{victim.name}: started again; databases are behind by {lags_text(sight.lags)}")
