@@ -48,7 +48,10 @@ def open_writer(realm: RealmDef, memories: Memories) -> StoreWriter:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"realm {realm.name}: the folder {path.parent} cannot be made: {error.strerror}") from error
+        raise ConfigError(
+            f"realm {realm.name}: the folder {path.parent} cannot be made: {error.strerror}; "
+            "let this user write there, or set the realm's url to another place"
+        ) from error
     return SqlWriter(realm.name, layouts, writing_engine(path))
 
 

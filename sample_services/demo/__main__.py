@@ -30,10 +30,12 @@ class CannotRun(click.ClickException):
 @click.option("--seed", default=1, show_default=True, help="Decides what customers do.")
 @click.option(
     "--kill",
-    default=VICTIM,
+    "victims",
+    multiple=True,
+    default=[VICTIM],
     show_default=True,
     type=click.Choice([*role_names(), *SERVICES]),
-    help="Who is killed halfway.",
+    help="Who is killed on the way; may be given more than once.",
 )
 @click.option("--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C.")
 @click.option(
@@ -42,7 +44,7 @@ class CannotRun(click.ClickException):
 @click.option("--trace-file", type=click.Path(path_type=Path), help="Write the spans of every role here; slower.")
 @click.option("--history", type=click.Path(path_type=Path), help="Write what the clients did here, JSON lines.")
 def demo(  # click gives all by name
-    *, checkouts: int, clients: int, seed: int, kill: str, keep: bool, folder: Path | None, trace_file: Path | None,
+    *, checkouts: int, clients: int, seed: int, victims: tuple[str, ...], keep: bool, folder: Path | None, trace_file: Path | None,
     history: Path | None,
 ) -> None:  # fmt: skip
     """Run the marketplace: services, checkouts, a killed log player, and the proof that nothing was lost.
@@ -53,7 +55,7 @@ def demo(  # click gives all by name
         checkouts=checkouts,
         clients=clients,
         seed=seed,
-        victim=kill,
+        victims=victims,
         is_kept=keep,
         trace_file=trace_file and trace_file.absolute(),
         history=history,

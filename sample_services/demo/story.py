@@ -1,8 +1,9 @@
 """The run, from empty folder to verdict."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from sample_services.demo.deployment import Deployment
 from sample_services.demo.population import load_population
 from sample_services.demo.processes import Process
 from sample_services.demo.verdict import Figures, check_all, show_figures, show_next_steps, show_verdict
-from sample_services.demo.watch import look, until_applied
+from sample_services.demo.watch import Lookout
 from sample_services.load.clients import run_load
 from sample_services.load.history import History, opened_history
 from sample_services.load.progress import Progress, lags_text
@@ -40,7 +41,7 @@ class Plan:
     checkouts: int = 2_000
     clients: int = 16
     seed: int = 1
-    victim: str = VICTIM
+    victims: tuple[str, ...] = (VICTIM,)
     is_kept: bool = False
     trace_file: Path | None = None
     history: Path | None = None
@@ -69,7 +70,8 @@ async def tell_story(plan: Plan, folder: Path, console: Console) -> int:
             console.print(
                 f"everything runs on, the shop at {deployment.service_address('shop')}; Ctrl-C stops", highlight=False
             )
-            await guarded(deployment, asyncio.Event().wait())
+            with contextlib.suppress(asyncio.CancelledError):  # no failure here, but what the user was told to do
+                await guarded(deployment, asyncio.Event().wait())
     return violations
 
 
@@ -89,7 +91,7 @@ async def _set_up(plan: Plan, deployment: Deployment, console: Console) -> None:
 async def _until_applied(deployment: Deployment, console: Console) -> None:
     began = time.monotonic()
     async with limited(APPLIED_S_MAX, "applying the logs to the databases"):
-        await until_applied(deployment)
+        await Lookout(deployment).until_applied()
     console.print(f"every database has all of its log after another {time.monotonic() - began:.1f} s", highlight=False)
 
 
@@ -138,15 +140,18 @@ async def guarded(deployment: Deployment, work: Coroutine[Any, Any, Result]) -> 
 
 
 async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tally, history: History) -> Figures:
-    """Run the load, with the kill in the middle of it."""
+    """Run the load, with the kills evenly spread over it."""
     population = populate(plan.seed)
-    middle = asyncio.Event()
-    steps = _noting(shopping(plan.seed, population, Skew()), plan.checkouts // 2, middle)
+    victims = {deployment.process(name): asyncio.Event() for name in plan.victims}
+    stretch = plan.checkouts / (len(victims) + 1)
+    moments = {int(stretch * number): event for number, event in enumerate(victims.values(), 1)}
+    steps = _noting(shopping(plan.seed, population, Skew()), moments)
     before = {process.name: process.cpu_s() for process in deployment.processes}
     began = time.monotonic()
     with Progress(console, tally, plan.checkouts) as progress:
-        watching = asyncio.create_task(_watch(deployment, progress))
-        killing = asyncio.create_task(_kill_and_restart(deployment.process(plan.victim), deployment, progress, middle))
+        lookout = Lookout(deployment)
+        watching = asyncio.create_task(_watch(lookout, progress))
+        killing = asyncio.create_task(_kill_and_restart(victims, lookout, progress))
         try:
             async with grpc.aio.insecure_channel(deployment.service_address("shop")) as channel:
                 await channel.channel_ready()
@@ -161,28 +166,30 @@ async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tal
                 task.cancel()
             await asyncio.wait({watching, killing})
     used = {process.name: process.cpu_s() - before[process.name] for process in deployment.processes}
-    return Figures(load_s, used, (await look(deployment)).aborts)
+    return Figures(load_s, used, (await lookout.look()).aborts)
 
 
-def _noting(steps: Iterator[Step], number: int, event: asyncio.Event) -> Iterator[Step]:
-    """Pass steps on, and set the event when so many have been taken."""
+def _noting(steps: Iterator[Step], moments: Mapping[int, asyncio.Event]) -> Iterator[Step]:
+    """Pass steps on; set each event when so many have been taken."""
     for taken, step in enumerate(steps):
-        if taken == number:
-            event.set()
+        if taken in moments:
+            moments[taken].set()
         yield step
 
 
-async def _watch(deployment: Deployment, progress: Progress) -> None:
+async def _watch(lookout: Lookout, progress: Progress) -> None:
     while True:
-        progress.show(await look(deployment))
+        progress.show(await lookout.look())
         await asyncio.sleep(LOOK_S)
 
 
-async def _kill_and_restart(victim: Process, deployment: Deployment, progress: Progress, middle: asyncio.Event) -> None:
-    await middle.wait()
-    await victim.kill()
-    progress.say(f"{victim.name}: killed (SIGKILL)")
-    await asyncio.sleep(AWAY_S)
-    sight = await look(deployment)
-    await victim.start()
-    progress.say(f"{victim.name}: started again; databases are behind by {lags_text(sight.lags)}")
+async def _kill_and_restart(victims: Mapping[Process, asyncio.Event], lookout: Lookout, progress: Progress) -> None:
+    """Kill one after the other, each when its moment has come, and start it again."""
+    for victim, moment in victims.items():
+        await moment.wait()
+        await victim.kill()
+        progress.say(f"{victim.name}: killed (SIGKILL)")
+        await asyncio.sleep(AWAY_S)
+        sight = await lookout.look()
+        await victim.start()
+        progress.say(f"{victim.name}: started again; databases are behind by {lags_text(sight.lags)}")

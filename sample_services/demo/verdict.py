@@ -52,7 +52,7 @@ async def check_all(deployment: Deployment, tally: Tally) -> list[Checked]:
 
 
 async def _check_acknowledged(deployment: Deployment, tally: Tally) -> Checked:
-    problems = await judge_acknowledged(deployment.sidecar, tally.orders, unknown=tally.unknown.total())
+    problems = await judge_acknowledged(deployment.sidecar, tally.orders, unknown=tally.unknown_checkouts)
     verdict = "INVALID" if problems else "VALID"
     last_line = f"{verdict} {len(tally.orders)} transactions {len(problems)} findings"
     return Checked("acknowledged orders", (), int(bool(problems)), "\n".join([*problems, last_line]))

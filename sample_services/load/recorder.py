@@ -93,7 +93,7 @@ class Recorder:
             self._note("fail", kind, {**value, "error": told.code})
             return Failed(told.code, is_busy=isinstance(told, TxnAborted))
         code = told.code if told else error.code().name
-        self._tally.unknown[code] += 1
+        self._tally.add_unknown(kind, code)
         self._note("info", kind, {**value, "error": code})
         self._process = self._processes.take()
         return Failed(code, is_busy=False)

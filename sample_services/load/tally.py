@@ -13,6 +13,7 @@ class Tally:
         refused: Failure -> how many calls the shop said no to.
         aborted: Code -> how many calls gave up after all their attempts, without effect.
         unknown: Calls whose outcome nobody told: they may have committed. Never counted as failed.
+        unknown_checkouts: How many of those were checkouts.
         retries: Attempts beyond the first of each call that committed.
         orders: Order -> transaction of each checkout that was acknowledged.
     """
@@ -21,6 +22,7 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     aborted: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
+    unknown_checkouts: int = 0
     retries: int = 0
     orders: dict[str, str] = field(default_factory=dict)
     _checkout_ms: list[float] = field(default_factory=list)
@@ -36,6 +38,11 @@ class Tally:
         self.retries += max(0, attempts - 1)
         if kind == "checkout":
             self._checkout_ms.append(ms)
+
+    def add_unknown(self, kind: str, code: str) -> None:
+        """Count one call whose outcome nobody told."""
+        self.unknown[code] += 1
+        self.unknown_checkouts += kind == "checkout"
 
     def percentile_ms(self, share: float) -> float:
         """Return the latency that `share` (0 to 1) of the checkouts did not exceed; 0 when there was none."""

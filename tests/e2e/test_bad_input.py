@@ -271,7 +271,7 @@ def test_a_log_folder_that_cannot_be_made_is_one_line_with_the_remedy(own: Deplo
 def test_a_database_folder_that_cannot_be_made_is_one_line(own: Deployment) -> None:
     (own.folder / "file").touch()
     replaced(own, "url: var/orders.db", "url: file/orders.db")
-    expect_refusal(own, "player orders", "realm orders", "file")
+    expect_refusal(own, "player orders", "realm orders", "file", "the realm's url")
 
 
 def test_a_trace_file_that_cannot_be_written_is_one_line(own: Deployment) -> None:
