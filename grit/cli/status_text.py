@@ -24,7 +24,7 @@ def status_lines(status: DeploymentStatus) -> Iterator[str]:
         log = status.global_log
         yield f"global log: epoch {log.epoch}, Csn {log.csn:,}, {log.voting:,} voting"
     causes = ", ".join(f"{cause.code} {cause.count:,}" for cause in status.abort_causes)
-    yield f"through this sidecar: {status.committed:,} committed, without effect: {causes or 'none'}"
+    yield f"through this sidecar: {status.open:,} open, {status.committed:,} committed, without effect: {causes or 'none'}"
     for realm in status.realms:
         for hot in realm.hot_keys:
             yield f"hot key: {realm.realm}.{hot.collection}/{hot.key}: {hot.conflicts:,} conflicts"

@@ -66,6 +66,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             realms=[self._realm(realm, one) for realm, one in zip(realms, dbtms, strict=True)],
             abort_causes=[pb.AbortCause(code=code, count=n) for code, n in sorted(self._sessions.aborts.items())],
             committed=self._sessions.committed,
+            open=len(self._sessions),
         )
 
     def _own_role(self) -> pb.RoleStatus:

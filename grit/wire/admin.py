@@ -69,7 +69,7 @@ class AbortCause(msgspec.Struct, frozen=True):
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True):
-    """The state of a deployment at `now_ms`, by the clock of the sidecar that tells it."""
+    """The state of a deployment at `now_ms`, by the clock of the sidecar that tells it; `open`: its transactions."""
 
     now_ms: int
     version: str
@@ -77,6 +77,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True):
     realms: tuple[RealmStatus, ...]
     abort_causes: tuple[AbortCause, ...]
     committed: int
+    open: int
     global_log: GlobalLogStatus | None = None
 
 

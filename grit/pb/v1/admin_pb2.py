@@ -24,33 +24,33 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16grit/pb/v1/admin.proto\x12\ngrit.pb.v1\"$\n\x12\x41\x64minStatusRequest\x12\x0e\n\x06realms\x18\x01 \x03(\t\"G\n\x13\x41\x64minStatusResponse\x12\x30\n\ndeployment\x18\x01 \x01(\x0b\x32\x1c.grit.pb.v1.DeploymentStatus\"\xf5\x01\n\x10\x44\x65ploymentStatus\x12\x0e\n\x06now_ms\x18\x01 \x01(\x03\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x05roles\x18\x03 \x03(\x0b\x32\x16.grit.pb.v1.RoleStatus\x12/\n\nglobal_log\x18\x04 \x01(\x0b\x32\x1b.grit.pb.v1.GlobalLogStatus\x12\'\n\x06realms\x18\x05 \x03(\x0b\x32\x17.grit.pb.v1.RealmStatus\x12,\n\x0c\x61\x62ort_causes\x18\x06 \x03(\x0b\x32\x16.grit.pb.v1.AbortCause\x12\x11\n\tcommitted\x18\x07 \x01(\x04\"\xb7\x01\n\nRoleStatus\x12\x1e\n\x04role\x18\x01 \x01(\x0e\x32\x10.grit.pb.v1.Role\x12\r\n\x05realm\x18\x02 \x01(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.grit.pb.v1.RoleState\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x11\n\tleader_id\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x11\n\tuptime_ms\x18\x08 \x01(\x04\"q\n\x0fGlobalLogStatus\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\x12\n\nend_offset\x18\x04 \x01(\x03\x12\x0b\n\x03\x63sn\x18\x05 \x01(\x03\x12\x0e\n\x06voting\x18\x06 \x01(\r\"\xb2\x02\n\x0bRealmStatus\x12\r\n\x05realm\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x0e\n\x06leader\x18\x05 \x01(\t\x12\x0b\n\x03lsn\x18\x06 \x01(\x03\x12\x13\n\x0b\x61pplied_lsn\x18\x07 \x01(\x03\x12\x0b\n\x03lag\x18\x08 \x01(\x03\x12\x17\n\x0fgtl_through_csn\x18\t \x01(\x03\x12\x0f\n\x07pending\x18\n \x01(\r\x12\x19\n\x11oldest_pending_ms\x18\x0b \x01(\r\x12\x0e\n\x06parked\x18\x0c \x01(\r\x12\x14\n\x0chistory_keys\x18\r \x01(\r\x12\x15\n\rlow_watermark\x18\x0e \x01(\x03\x12$\n\x08hot_keys\x18\x0f \x03(\x0b\x32\x12.grit.pb.v1.HotKey\"<\n\x06HotKey\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x11\n\tconflicts\x18\x03 \x01(\x04\")\n\nAbortCause\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04*\\\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROLE_SIDECAR\x10\x01\x12\x0c\n\x08ROLE_GTM\x10\x02\x12\r\n\tROLE_DBTM\x10\x03\x12\x0f\n\x0bROLE_PLAYER\x10\x04*\xd8\x01\n\tRoleState\x12\x1a\n\x16ROLE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROLE_STATE_STARTING\x10\x01\x12\x1a\n\x16ROLE_STATE_TAKING_OVER\x10\x02\x12\x16\n\x12ROLE_STATE_SERVING\x10\x03\x12\x16\n\x12ROLE_STATE_STANDBY\x10\x04\x12\x17\n\x13ROLE_STATE_DRAINING\x10\x05\x12\x15\n\x11ROLE_STATE_HALTED\x10\x06\x12\x1a\n\x16ROLE_STATE_UNREACHABLE\x10\x07\x32R\n\x05\x41\x64min\x12I\n\x06Status\x12\x1e.grit.pb.v1.AdminStatusRequest\x1a\x1f.grit.pb.v1.AdminStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16grit/pb/v1/admin.proto\x12\ngrit.pb.v1\"$\n\x12\x41\x64minStatusRequest\x12\x0e\n\x06realms\x18\x01 \x03(\t\"G\n\x13\x41\x64minStatusResponse\x12\x30\n\ndeployment\x18\x01 \x01(\x0b\x32\x1c.grit.pb.v1.DeploymentStatus\"\x83\x02\n\x10\x44\x65ploymentStatus\x12\x0e\n\x06now_ms\x18\x01 \x01(\x03\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x05roles\x18\x03 \x03(\x0b\x32\x16.grit.pb.v1.RoleStatus\x12/\n\nglobal_log\x18\x04 \x01(\x0b\x32\x1b.grit.pb.v1.GlobalLogStatus\x12\'\n\x06realms\x18\x05 \x03(\x0b\x32\x17.grit.pb.v1.RealmStatus\x12,\n\x0c\x61\x62ort_causes\x18\x06 \x03(\x0b\x32\x16.grit.pb.v1.AbortCause\x12\x11\n\tcommitted\x18\x07 \x01(\x04\x12\x0c\n\x04open\x18\x08 \x01(\r\"\xb7\x01\n\nRoleStatus\x12\x1e\n\x04role\x18\x01 \x01(\x0e\x32\x10.grit.pb.v1.Role\x12\r\n\x05realm\x18\x02 \x01(\t\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.grit.pb.v1.RoleState\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x11\n\tleader_id\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x11\n\tuptime_ms\x18\x08 \x01(\x04\"q\n\x0fGlobalLogStatus\x12\x0e\n\x06log_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06leader\x18\x03 \x01(\t\x12\x12\n\nend_offset\x18\x04 \x01(\x03\x12\x0b\n\x03\x63sn\x18\x05 \x01(\x03\x12\x0e\n\x06voting\x18\x06 \x01(\r\"\xb2\x02\n\x0bRealmStatus\x12\r\n\x05realm\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x0e\n\x06log_id\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x0e\n\x06leader\x18\x05 \x01(\t\x12\x0b\n\x03lsn\x18\x06 \x01(\x03\x12\x13\n\x0b\x61pplied_lsn\x18\x07 \x01(\x03\x12\x0b\n\x03lag\x18\x08 \x01(\x03\x12\x17\n\x0fgtl_through_csn\x18\t \x01(\x03\x12\x0f\n\x07pending\x18\n \x01(\r\x12\x19\n\x11oldest_pending_ms\x18\x0b \x01(\r\x12\x0e\n\x06parked\x18\x0c \x01(\r\x12\x14\n\x0chistory_keys\x18\r \x01(\r\x12\x15\n\rlow_watermark\x18\x0e \x01(\x03\x12$\n\x08hot_keys\x18\x0f \x03(\x0b\x32\x12.grit.pb.v1.HotKey\"<\n\x06HotKey\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x11\n\tconflicts\x18\x03 \x01(\x04\")\n\nAbortCause\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04*\\\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROLE_SIDECAR\x10\x01\x12\x0c\n\x08ROLE_GTM\x10\x02\x12\r\n\tROLE_DBTM\x10\x03\x12\x0f\n\x0bROLE_PLAYER\x10\x04*\xd8\x01\n\tRoleState\x12\x1a\n\x16ROLE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROLE_STATE_STARTING\x10\x01\x12\x1a\n\x16ROLE_STATE_TAKING_OVER\x10\x02\x12\x16\n\x12ROLE_STATE_SERVING\x10\x03\x12\x16\n\x12ROLE_STATE_STANDBY\x10\x04\x12\x17\n\x13ROLE_STATE_DRAINING\x10\x05\x12\x15\n\x11ROLE_STATE_HALTED\x10\x06\x12\x1a\n\x16ROLE_STATE_UNREACHABLE\x10\x07\x32R\n\x05\x41\x64min\x12I\n\x06Status\x12\x1e.grit.pb.v1.AdminStatusRequest\x1a\x1f.grit.pb.v1.AdminStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'grit.pb.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1112
-  _globals['_ROLE']._serialized_end=1204
-  _globals['_ROLESTATE']._serialized_start=1207
-  _globals['_ROLESTATE']._serialized_end=1423
+  _globals['_ROLE']._serialized_start=1126
+  _globals['_ROLE']._serialized_end=1218
+  _globals['_ROLESTATE']._serialized_start=1221
+  _globals['_ROLESTATE']._serialized_end=1437
   _globals['_ADMINSTATUSREQUEST']._serialized_start=38
   _globals['_ADMINSTATUSREQUEST']._serialized_end=74
   _globals['_ADMINSTATUSRESPONSE']._serialized_start=76
   _globals['_ADMINSTATUSRESPONSE']._serialized_end=147
   _globals['_DEPLOYMENTSTATUS']._serialized_start=150
-  _globals['_DEPLOYMENTSTATUS']._serialized_end=395
-  _globals['_ROLESTATUS']._serialized_start=398
-  _globals['_ROLESTATUS']._serialized_end=581
-  _globals['_GLOBALLOGSTATUS']._serialized_start=583
-  _globals['_GLOBALLOGSTATUS']._serialized_end=696
-  _globals['_REALMSTATUS']._serialized_start=699
-  _globals['_REALMSTATUS']._serialized_end=1005
-  _globals['_HOTKEY']._serialized_start=1007
-  _globals['_HOTKEY']._serialized_end=1067
-  _globals['_ABORTCAUSE']._serialized_start=1069
-  _globals['_ABORTCAUSE']._serialized_end=1110
-  _globals['_ADMIN']._serialized_start=1425
-  _globals['_ADMIN']._serialized_end=1507
+  _globals['_DEPLOYMENTSTATUS']._serialized_end=409
+  _globals['_ROLESTATUS']._serialized_start=412
+  _globals['_ROLESTATUS']._serialized_end=595
+  _globals['_GLOBALLOGSTATUS']._serialized_start=597
+  _globals['_GLOBALLOGSTATUS']._serialized_end=710
+  _globals['_REALMSTATUS']._serialized_start=713
+  _globals['_REALMSTATUS']._serialized_end=1019
+  _globals['_HOTKEY']._serialized_start=1021
+  _globals['_HOTKEY']._serialized_end=1081
+  _globals['_ABORTCAUSE']._serialized_start=1083
+  _globals['_ABORTCAUSE']._serialized_end=1124
+  _globals['_ADMIN']._serialized_start=1439
+  _globals['_ADMIN']._serialized_end=1521
 # @@protoc_insertion_point(module_scope)

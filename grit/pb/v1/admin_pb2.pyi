@@ -128,10 +128,13 @@ class DeploymentStatus(_message.Message):
     REALMS_FIELD_NUMBER: _builtins.int
     ABORT_CAUSES_FIELD_NUMBER: _builtins.int
     COMMITTED_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
     now_ms: _builtins.int
     """Of the process that answers, milliseconds since 1970 UTC."""
     version: _builtins.str
     committed: _builtins.int
+    open: _builtins.int
+    """Transactions of the sidecar that answers, begun and not ended."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedCompositeFieldContainer[Global___RoleStatus]:
         """Sorted by role, then realm."""
@@ -156,10 +159,11 @@ class DeploymentStatus(_message.Message):
         realms: _abc.Iterable[Global___RealmStatus] | None = ...,
         abort_causes: _abc.Iterable[Global___AbortCause] | None = ...,
         committed: _builtins.int = ...,
+        open: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["global_log", b"global_log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort_causes", b"abort_causes", "committed", b"committed", "global_log", b"global_log", "now_ms", b"now_ms", "realms", b"realms", "roles", b"roles", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort_causes", b"abort_causes", "committed", b"committed", "global_log", b"global_log", "now_ms", b"now_ms", "open", b"open", "realms", b"realms", "roles", b"roles", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

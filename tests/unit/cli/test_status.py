@@ -40,6 +40,7 @@ def deployment(*, gtm_state: "pb.RoleState.ValueType" = pb.ROLE_STATE_SERVING, r
         ],
         abort_causes=[pb.AbortCause(code="READ_CONFLICT", count=5)],
         committed=77,
+        open=8,
     )
 
 
@@ -75,7 +76,7 @@ def test_the_table_shows_roles_positions_and_causes() -> None:
     assert ["dbtm", "orders", "serving", "12", "-"] in lines
     assert ["orders", "sqlite", "2,000", "1,990", "10", "0", "3", "4", "0"] in lines
     assert "global log: epoch 3, Csn 1,234, 2 voting" in text
-    assert "77 committed, without effect: READ_CONFLICT 5" in text
+    assert "8 open, 77 committed, without effect: READ_CONFLICT 5" in text
     assert "hot key: orders.stock/(lamp): 9 conflicts" in text
 
 
