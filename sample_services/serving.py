@@ -14,6 +14,15 @@ from sample_services.failures import FailureInterceptor
 
 HOST = "127.0.0.1"
 GRACE_S = 5.0
+OPTIONS = [("grpc.so_reuseport", 0)]
+"""Without it two services that were given one port would share it in silence."""
+
+
+class CannotServe(click.ClickException):
+    """Ends the process in one line, with the status for what the operator must repair."""
+
+    exit_code = 3
+
 
 Add = Callable[[grpc.aio.Server, Client], None]
 """Registers what a service answers."""
@@ -65,14 +74,14 @@ async def listening(
     """Run a server; calls that carry a transaction join it.
 
     Raises:
-        click.ClickException: The address cannot be had.
+        CannotServe: The address cannot be had.
     """
-    server = grpc.aio.server(interceptors=[JoinInterceptor(db), FailureInterceptor()])
+    server = grpc.aio.server(interceptors=[JoinInterceptor(db), FailureInterceptor()], options=OPTIONS)
     add(server)
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:
-        raise click.ClickException(f"{name} cannot listen on {address}: choose another --port") from error
+        raise CannotServe(f"{name} cannot listen on {address}: choose another --port") from error
     await server.start()
     click.echo(f"{name}: listening on {address}")
     try:

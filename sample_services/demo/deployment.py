@@ -1,10 +1,12 @@
 """What runs where: one folder, free ports on loopback, a configuration that says so, and a process for each role and service."""
 
 import asyncio
+import contextlib
+import random
 import re
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +17,7 @@ SERVICES = (*REALMS, "shop")
 CATALOGUE = Path(__file__).parents[1] / "grit.yaml"
 RULES = CATALOGUE.with_name("RULES.yaml")
 HOST = "127.0.0.1"
+PORTS = range(10_000, 32_000)
 
 
 class Deployment:
@@ -113,11 +116,17 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody uses now, all different."""
+    """Return ports of loopback that nobody uses now, all different.
+
+    They are chosen below those that systems give to outgoing connections: one of these could take a port between now and
+    the moment at which its process listens.
+    """
+    ports: list[int] = []
     with ExitStack() as held:
-        sockets: Iterable[socket.socket] = [held.enter_context(socket.socket()) for _ in range(count)]
-        ports: list[int] = []
-        for one in sockets:
-            one.bind((HOST, 0))
-            ports.append(one.getsockname()[1])
-        return ports
+        for port in random.sample(PORTS, len(PORTS)):
+            if len(ports) == count:
+                break
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.socket()).bind((HOST, port))
+                ports.append(port)
+    return ports

@@ -260,3 +260,15 @@ async def test_the_last_pieces_go_to_as_many_as_there_are(market: Market) -> Non
     item = await market.row("stock.stock_item", (SELLER, product))
     assert item is not None
     assert (item["on_hand"], item["sold"]) == (0, 3)
+
+
+async def test_a_port_that_is_taken_is_refused_in_one_line(market: Market) -> None:
+    taken = market.addresses["cart"].rpartition(":")[2]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sample_services.cart", "--port", taken, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 3
+    assert errors.decode().strip().splitlines()[-1] == (
+        f"Error: cart cannot listen on {HOST}:{taken}: choose another --port"
+    )
