@@ -27,6 +27,7 @@ class Transaction:
         age: The first time it was ever submitted, by a GTM's clock; retries keep it.
         first_seen: When this submission came.
         is_asked: Its realms have been asked to vote, so they must hear what became of it.
+        realms: The participants, in the order of the parts.
     """
 
     request: SubmitAsked
@@ -34,16 +35,16 @@ class Transaction:
     first_seen: Millis
     askers: list[Asker] = field(default_factory=list)
     is_asked: bool = False
+    realms: tuple[Realm, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what every event asks for."""
+        self.realms = tuple([realm for realm, _ in self.request.parts])
 
     @property
     def txid(self) -> TxnId:
         """The transaction's id."""
         return self.request.txid
-
-    @property
-    def realms(self) -> tuple[Realm, ...]:
-        """The participants, in the order of the parts."""
-        return tuple(realm for realm, _ in self.request.parts)
 
     @property
     def bytes_held(self) -> int:
@@ -87,6 +88,7 @@ class Round:
         ballots: The votes that are in.
         unasked: The realms that must be sent their parts, for the first time or again.
         has_folded: The GTL was read to its end because a vote came from an epoch above the fence.
+        realms: All participants, sorted.
     """
 
     number: int
@@ -95,11 +97,11 @@ class Round:
     ballots: dict[Realm, Votes] = field(default_factory=dict)
     unasked: set[Realm] = field(default_factory=set)
     has_folded: bool = False
+    realms: tuple[Realm, ...] = field(init=False)
 
-    @property
-    def realms(self) -> tuple[Realm, ...]:
-        """All participants, sorted."""
-        return tuple(sorted({realm for txn in self.txns for realm in txn.realms}))
+    def __post_init__(self) -> None:
+        """Work out what every event asks for."""
+        self.realms = tuple(sorted({realm for txn in self.txns for realm in txn.realms}))
 
     @property
     def silent(self) -> tuple[Realm, ...]:
