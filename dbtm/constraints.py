@@ -63,13 +63,13 @@ def plan_write(write: Write, before_bytes: bytes | None) -> Planned:
     """Return the write with its images, given the newest image of its record."""
     before = None if before_bytes is None else decode_record(before_bytes)
     after = after_image(write, before)
-    deltas = frozenset(field for field, _ in write.deltas)
+    deltas = frozenset([field for field, _ in write.deltas])
     if before is None or after is None:
         fields = None
     elif write.act == Act.CHANGE:
         fields = touched_fields(write)
     else:
-        fields = frozenset(f for f in before.keys() | after.keys() if before.get(f) != after.get(f))
+        fields = frozenset([f for f in before.keys() | after.keys() if before.get(f) != after.get(f)])
     return Planned(write, before, after, before_bytes, encode_image(after), fields, deltas)
 
 
@@ -153,26 +153,29 @@ def _parents(definition: CollectionDef) -> Iterator[tuple[str, Collection]]:
 
 
 def _existence(planned: Planned) -> Iterator[tuple[Code, str]]:
-    record = name_key(planned.write.collection, planned.write.key)
-    if planned.write.expect == Expect.ABSENT and planned.before is not None:
-        yield Code.ALREADY_EXISTS, f"{record} already exists"
-    if planned.write.expect == Expect.PRESENT and planned.before is None:
-        yield Code.NOT_FOUND, f"{record} does not exist"
+    write = planned.write
+    if write.expect == Expect.ABSENT and planned.before is not None:
+        yield Code.ALREADY_EXISTS, f"{name_key(write.collection, write.key)} already exists"
+    if write.expect == Expect.PRESENT and planned.before is None:
+        yield Code.NOT_FOUND, f"{name_key(write.collection, write.key)} does not exist"
 
 
 def _static(planned: Planned, definition: CollectionDef) -> Iterator[tuple[Code, str]]:
     """Bounds of fields that are set, and CHECKs: they hold or not whatever others do."""
     assert planned.after is not None
-    record = name_key(planned.write.collection, planned.write.key)
+    write = planned.write
     for field, bound in definition.bounds.items():
         value = planned.after.get(field)
         set_here = planned.fields is None or field in planned.fields - planned.deltas
         if set_here and value is not None and not _within(value, bound):
-            yield Code.BOUND_VIOLATION, f"{record}: {field} = {value} is outside {_interval(bound)}"
+            yield (
+                Code.BOUND_VIOLATION,
+                f"{name_key(write.collection, write.key)}: {field} = {value} is outside {_interval(bound)}",
+            )
     fired = tuple(check for check in definition.checks if _check_fires(planned, check))
     check = violated_check(msgspec.structs.replace(definition, checks=fired), planned.after) if fired else None
     if check is not None:
-        yield Code.CONSTRAINT, f"{record}: check `{check.text}` does not hold"
+        yield Code.CONSTRAINT, f"{name_key(write.collection, write.key)}: check `{check.text}` does not hold"
 
 
 def _check_fires(planned: Planned, check: Check) -> bool:

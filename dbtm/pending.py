@@ -27,7 +27,7 @@ class PendingPart(msgspec.Struct, frozen=True):
     """One undecided part.
 
     `reads`: its own and those of its constraints. `writes`: empty for a participant that only read, and for
-    one that answered an error about the data.
+    one that answered an error about the data. `plans`: of `writes`, on the images of the vote.
     """
 
     txid: TxnId
@@ -40,6 +40,7 @@ class PendingPart(msgspec.Struct, frozen=True):
     since: Millis
     trace: str
     origin: str
+    plans: Mapping[RecordId, Planned] = {}
 
 
 class Pending:

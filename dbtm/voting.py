@@ -15,7 +15,7 @@ from collections import deque
 import msgspec
 
 from dbtm.certify import Certifier, Examined, Refusal
-from dbtm.constraints import plan_write
+from dbtm.constraints import Planned, plan_write
 from dbtm.effects import Effect
 from dbtm.jobs import Ballot, Facts, StoreDesk, VoteJob
 from dbtm.ledger import Ledger
@@ -26,7 +26,7 @@ from grit.core.fold import GtlFold, GtlFolded
 from grit.core.ids import Csn, Epoch, LinkId, Lsn, Offset, Realm, TxnId
 from grit.core.limits import Limits
 from grit.core.messages import DbtmHello, Decided, GtmHello, Vote, VoteAsked, Votes
-from grit.core.parts import Part
+from grit.core.parts import Part, Write
 from grit.core.queries import StoreAnswer
 from grit.core.records import CommitEntry, GtlRecord, GtmEpoch, PartEntry, Through
 from grit.core.steps import GTL, CatchUp, CloseLink, Send, Trace
@@ -189,15 +189,22 @@ class Voting:
         pending = self._ledger.pending
         part = pending.parts.get(txid)
         assert part is not None, f"{txid} is committed at Csn {csn} and not pending: this realm did not vote for it"
-        images = {(w.collection, w.key): pending.image(w.collection, w.key) for w in part.writes}
+        plans = {(w.collection, w.key): self._plan(part, w) for w in part.writes}
         pending.remove(txid)
-        plans = {(w.collection, w.key): plan_write(w, images[w.collection, w.key]) for w in part.writes}
         examined = Examined(part.part, plans)
         self._ledger.assign(
             examined, self._clock.now, txid=txid, csn=csn, encoded=part.encoded, trace=part.trace, origin=part.origin
         )
         self._forget_vote(part.round)
         return True
+
+    def _plan(self, part: PendingPart, write: Write) -> Planned:
+        """Return a write on the newest image: the plan of the vote, unless others wrote the record since."""
+        image = self._ledger.pending.image(write.collection, write.key)
+        planned = part.plans.get((write.collection, write.key))
+        if planned is not None and planned.before_bytes == image:
+            return planned
+        return plan_write(write, image)
 
     def _drop(self, txid: TxnId) -> bool:
         """An outcome without effect: aborted, voided or refused."""
@@ -345,6 +352,7 @@ class Voting:
             since=self._clock.now,
             trace=ballot.trace,
             origin=ballot.origin,
+            plans=examined.plans,
         )
         images = {record: planned.before_bytes for record, planned in examined.plans.items()}
         pending.add(part, images)
@@ -357,8 +365,8 @@ class Voting:
         txid = ballot.txid
         if ballot.problem:
             return Refusal(Code.BAD_REQUEST, ballot.problem)
-        refused = (self.gtl.refused, self._ledger.fold.refused, self._ledger.refusing, job.decided)
-        if any(txid in some for some in refused):
+        known, ledger = self.gtl.refused, self._ledger
+        if txid in known or txid in ledger.fold.refused or txid in ledger.refusing or txid in job.decided:
             return Refusal(Code.REFUSED, "it was refused before it came to the vote")
         return (
             check_age(txid, self._clock.now)
