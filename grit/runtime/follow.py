@@ -178,11 +178,9 @@ class LogFollower:
         """
         if self._wait is None:
             self._wait = asyncio.get_running_loop().create_task(self._log.wait(self._offset, timeout_ms=WAIT_MS))
-        woken = asyncio.get_running_loop().create_task(self._woken.wait())
-        try:
-            await asyncio.wait({self._wait, woken}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            woken.cancel()
+            self._wait.add_done_callback(lambda _: self._woken.set())
+        if not self._wait.done():
+            await self._woken.wait()
         if not self._wait.done():
             return False
         done, self._wait = self._wait, None
