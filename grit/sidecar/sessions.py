@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 import secrets
+import struct
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import msgspec
@@ -40,6 +41,8 @@ from grit.telemetry.tracing import current_traceparent, record_span
 TICK_MS = 20
 ENDED_MAX = 100_000
 """So many ended transactions are remembered, to say what became of them."""
+DRAWN = 512
+"""Ids of transactions whose random bits are drawn together."""
 _SPANS = {
     ReadAsked: "sidecar.read",
     ExtendAsked: "sidecar.extend",
@@ -91,6 +94,7 @@ class Sessions:
         self._open: dict[TxnId, Open] = {}
         self._ended: OrderedDict[TxnId, Finished] = OrderedDict()
         self._requests = itertools.count(1)
+        self._chance = _random_bits()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._loop: Loop[_Step, _Done] = Loop(self._step, self._perform, clock.now)
         self._is_draining = False
@@ -127,7 +131,7 @@ class Sessions:
             origin=begin.origin,
             limits=self._limits,
         )
-        session = Session(make_txn_id(now, secrets.randbits(64)), self._catalogue, options, self._peers.ids)
+        session = Session(make_txn_id(now, next(self._chance)), self._catalogue, options, self._peers.ids)
         found = self._open[session.txid] = Open(session, begin, trace)
         self._empty.clear()
         return found
@@ -242,3 +246,10 @@ class Sessions:
             self.committed += 1
         elif effect.error.code != Code.NO_SUCH_TRANSACTION:  # which is how a roll-back ends
             self.aborts[effect.error.code.value] += 1
+
+
+def _random_bits() -> Iterator[int]:
+    """Yield 64 random bits again and again; the system is asked for many at a time, because asking takes a thread switch."""
+    while True:
+        for (bits,) in struct.iter_unpack("<Q", secrets.token_bytes(8 * DRAWN)):
+            yield bits
