@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from grit.client.where import Condition, absent, ascending, descending, exists, field
     from grit.core.errors import Code
     from grit.core.outcome import Conflict
+    from grit.telemetry.tracing import configure_tracing
 
 __all__ = [
     "CallInterceptor",
@@ -38,6 +39,7 @@ __all__ = [
     "Unavailable",
     "absent",
     "ascending",
+    "configure_tracing",
     "connect",
     "descending",
     "exists",
@@ -52,6 +54,7 @@ _PLACES = {
     "grit.client.where": ("Condition", "absent", "ascending", "descending", "exists", "field"),
     "grit.core.errors": ("Code",),
     "grit.core.outcome": ("Conflict",),
+    "grit.telemetry.tracing": ("configure_tracing",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
