@@ -2,14 +2,15 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import click
 import grpc
 import uvloop
 
-from grit.client import Client, JoinInterceptor, connect
+from grit.client import Client, JoinInterceptor, configure_tracing, connect
 from sample_services.failures import FailureInterceptor
 
 HOST = "127.0.0.1"
@@ -33,8 +34,9 @@ def service_command(name: str, add: Add) -> click.Command:
 
     @click.command(name, context_settings={"auto_envvar_prefix": name.upper()})
     @listening_options
-    def run(port: int, host: str, sidecar: str) -> None:
-        uvloop.run(serve(name, f"{host}:{port}", sidecar, add))
+    def run(port: int, host: str, sidecar: str, trace_file: Path | None) -> None:
+        with tracing(trace_file, name):
+            uvloop.run(serve(name, f"{host}:{port}", sidecar, add))
 
     run.help = f"Run the {name} service."
     return run
@@ -43,12 +45,26 @@ def service_command(name: str, add: Add) -> click.Command:
 def listening_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that every service has."""
     for option in (
+        click.option("--trace-file", type=click.Path(path_type=Path), help="Append finished spans to this file."),
         click.option("--sidecar", default="127.0.0.1:7400", show_default=True, help="The sidecar of this host."),
         click.option("--host", default=HOST, show_default=True, help="Where to listen."),
         click.option("--port", type=click.IntRange(1, 65_535), required=True, help="Where to listen."),
     ):
         command = option(command)
     return command
+
+
+@contextmanager
+def tracing(path: Path | None, name: str) -> Iterator[None]:
+    """Write the spans of this process to a file; without one there are none."""
+    if path is None:
+        yield
+        return
+    traced = configure_tracing(path, name)
+    try:
+        yield
+    finally:
+        traced.close()
 
 
 async def serve(name: str, address: str, sidecar: str, add: Add) -> None:

@@ -41,7 +41,7 @@ class CannotRun(click.ClickException):
 @click.option(
     "--dir", "folder", type=click.Path(path_type=Path), help="A new folder for everything; else a temporary one."
 )
-@click.option("--trace-file", type=click.Path(path_type=Path), help="Write the spans of every role here; slower.")
+@click.option("--trace-file", type=click.Path(path_type=Path), help="Write the spans of all here; slower.")
 @click.option("--history", type=click.Path(path_type=Path), help="Write what the clients did here, JSON lines.")
 def demo(  # click gives all by name
     *, checkouts: int, clients: int, seed: int, victims: tuple[str, ...], keep: bool, folder: Path | None, trace_file: Path | None,

@@ -25,7 +25,7 @@ class Deployment:
 
     Args:
         folder: Empty, or new: configuration, logs and databases go there.
-        trace_file: Where every role writes its spans; None: nowhere.
+        trace_file: Where every role and service writes its spans; None: nowhere.
 
     Attributes:
         config: The configuration that was written.
@@ -82,7 +82,7 @@ class Deployment:
 
     def _service(self, name: str) -> Process:
         command = [sys.executable, "-m", f"sample_services.{name}", "--port", str(self._service_ports[name])]
-        command += ["--sidecar", self.sidecar]
+        command += ["--sidecar", self.sidecar, *self._trace]
         if name == "shop":
             for other in REALMS:
                 command += [f"--{other}", self.service_address(other)]

@@ -1,12 +1,14 @@
 """`python -m sample_services.shop`."""
 
+from pathlib import Path
+
 import click
 import grpc
 import uvloop
 
 from grit.client import Client
 from sample_services.pb.v1.shop_pb2_grpc import add_ShopServicer_to_server
-from sample_services.serving import listening_options, serve
+from sample_services.serving import listening_options, serve, tracing
 from sample_services.shop.backends import Addresses, Backends
 from sample_services.shop.service import ShopService
 
@@ -18,9 +20,10 @@ from sample_services.shop.service import ShopService
 @click.option("--orders", required=True, help="host:port of the order service.")
 @click.option("--payment", required=True, help="host:port of the payment service.")
 @click.option("--social", required=True, help="host:port of the social service.")
-def run(port: int, host: str, sidecar: str, cart: str, stock: str, orders: str, payment: str, social: str) -> None:
+def run(port: int, host: str, sidecar: str, trace_file: Path | None, **behind: str) -> None:
     """Run the shop front."""
-    uvloop.run(_serve(f"{host}:{port}", sidecar, Addresses(cart, stock, orders, payment, social)))
+    with tracing(trace_file, "shop"):
+        uvloop.run(_serve(f"{host}:{port}", sidecar, Addresses(**behind)))
 
 
 async def _serve(address: str, sidecar: str, addresses: Addresses) -> None:

@@ -1,5 +1,6 @@
 """The demo as a user runs it: real processes, a killed player, no violation, and nothing left running."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -63,6 +64,15 @@ def read_until(process: "subprocess.Popen[str]", wanted: str) -> None:
     pytest.fail(f"{wanted!r} was never printed:\n{''.join(seen)}")
 
 
+def spans_by_trace(path: Path) -> dict[str, set[tuple[str, str]]]:
+    """Return trace -> (process, name) of its spans."""
+    traces: dict[str, set[tuple[str, str]]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        span = json.loads(line)
+        traces.setdefault(span["trace_id"], set()).add((span["service"], span["name"]))
+    return traces
+
+
 def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(GRIT), "check", *arguments], capture_output=True, text=True, check=False, timeout=LIMIT_S
@@ -113,9 +123,9 @@ def test_ctrl_c_stops_every_process(tmp_path: Path) -> None:
         assert process.wait(LIMIT_S) == 3
 
 
-def test_kept_the_marketplace_goes_on_until_ctrl_c_and_that_is_no_failure(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    with demo(folder, "--checkouts", "10", "--keep") as process:
+def test_kept_the_marketplace_goes_on_until_ctrl_c_and_one_trace_tells_all_of_a_checkout(tmp_path: Path) -> None:
+    folder, traces = tmp_path / "demo", tmp_path / "spans.jsonl"
+    with demo(folder, "--checkouts", "10", "--keep", "--trace-file", str(traces)) as process:
         read_until(process, "everything runs on")
         status = subprocess.run(
             [str(GRIT), "status", "-c", str(folder / "grit.yaml")], capture_output=True, text=True, check=False
@@ -123,6 +133,13 @@ def test_kept_the_marketplace_goes_on_until_ctrl_c_and_that_is_no_failure(tmp_pa
         assert status.returncode == 0, status.stdout + status.stderr
         process.send_signal(signal.SIGINT)
         assert process.wait(LIMIT_S) == 0
+    realms = ("cart", "stock", "orders", "payment", "social")
+    whole = {("shop", "client.transaction"), ("sidecar", "sidecar.commit"), ("gtm", "gtm.commit")}
+    for realm in realms:
+        whole |= {(f"dbtm {realm}", "dbtm.vote"), (f"dbtm {realm}", "dbtm.append"), (f"player {realm}", "player.apply")}
+    assert [trace for trace in spans_by_trace(traces).values() if whole <= trace] != [], (
+        "no checkout is one whole trace"
+    )
 
 
 def test_a_role_that_dies_ends_the_demo_with_the_end_of_its_log(tmp_path: Path) -> None:
