@@ -16,7 +16,7 @@ from sample_services.demo.deployment import Deployment
 from sample_services.demo.population import load_population
 from sample_services.demo.story import guarded, running
 from sample_services.demo.verdict import check_all
-from sample_services.demo.watch import look, until_applied
+from sample_services.demo.watch import Lookout
 from sample_services.load.clients import run_load
 from sample_services.load.history import NoHistory
 from sample_services.load.shopping import Skew, Step, populate, shopping
@@ -34,17 +34,18 @@ def run(settings: Settings) -> list[Figure]:
 async def _measure(settings: Settings) -> list[Figure]:
     checkouts = settings.pick(400, 4_000)
     deployment = Deployment(settings.new_folder("checkout"))
+    lookout = Lookout(deployment)
     steps, warm_up, tally = shopping(SEED, populate(SEED), Skew()), Tally(), Tally()
     async with running(deployment):
         await guarded(deployment, load_population(deployment, populate(SEED)))
         await guarded(deployment, _sell(deployment, steps, warm_up, checkouts // 4))
         before = {process.name: process.cpu_s() for process in deployment.processes}
-        aborts_before = (await look(deployment)).aborts
+        aborts_before = (await lookout.look()).aborts
         took_s = await guarded(deployment, _sell(deployment, steps, tally, checkouts))
         used = {process.name: process.cpu_s() - before[process.name] for process in deployment.processes}
-        causes = Counter((await look(deployment)).aborts)
+        causes = Counter((await lookout.look()).aborts)
         causes.subtract(aborts_before)
-        await guarded(deployment, until_applied(deployment))
+        await guarded(deployment, lookout.until_applied())
         figures = [*_load_figures(tally, took_s, causes), *_cpu_figures(used, sum(tally.committed.values()))]
         tally.orders |= warm_up.orders
         checks = await check_all(deployment, tally)

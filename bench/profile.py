@@ -1,6 +1,6 @@
 """`python -m bench.profile`: where the time of M0 goes, in the main thread of a whole deployment in one process.
 
-Runs every role under cProfile while `bench.load` loads them from another process, and prints the functions of GRIT by
+Prints the CPU time of each thread, too. Runs every role under cProfile while `bench.load` loads them from another process, and prints the functions of GRIT by
 own and by cumulative CPU time per commit. cProfile makes calls dearer than they are: compare shares, and measure with `m0`.
 """
 
@@ -12,6 +12,7 @@ import pstats
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 import click
 
 from bench.deployment import one_process
+from bench.processes import cpu_s
 from bench.results import ROOT
 from grit.cli.role_names import every_role
 from grit.cli.roles import Process
@@ -40,7 +42,8 @@ class Profiled:
         commits: Of the load, while it was looked at.
     """
 
-    def __init__(self, clients: int, seconds: float) -> None:
+    def __init__(self, clients: int, seconds: float, *, is_profiled: bool = True) -> None:
+        self._is_profiled = is_profiled
         self.profile = cProfile.Profile(time.thread_time)
         self.commits = 0
         self._options = [f"--clients={clients}", f"--seconds={seconds}", f"--pid={os.getpid()}"]
@@ -62,19 +65,31 @@ class Profiled:
         loading = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
         assert loading.stdout is not None
         await loading.stdout.readline()  # "measuring"
-        self.profile.enable()
+        threads = _cpu_of_threads()
+        if self._is_profiled:
+            self.profile.enable()
         line = await loading.stdout.readline()
         self.profile.disable()
+        used = {name: seconds - threads.get(name, 0.0) for name, seconds in _cpu_of_threads().items()}
         await loading.wait()
         told = json.loads(line)
         self.commits = told["commits"]
-        used = told["cpu_s"][0]
-        each = {name: 1e6 * used[name] / max(1, self.commits) for name in used}
-        click.echo(
-            f"{self.commits} commits, {self.commits / told['seconds']:.0f}/s under the profile;"
-            f" CPU us/commit: process {each['all']:.0f}, main thread {each['main']:.0f}"
-        )
+        click.echo(f"{self.commits} commits, {self.commits / told['seconds']:.0f}/s; CPU us/commit by thread:")
+        for name, seconds in sorted(used.items(), key=lambda item: -item[1]):
+            if seconds > 0:
+                click.echo(f"{1e6 * seconds / max(1, self.commits):8.0f}  {name}")
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _cpu_of_threads() -> dict[str, float]:
+    """Return the CPU seconds of the threads of this process: those of Python by name, the others together."""
+    pid = os.getpid()
+    used = {"threads of gRPC": cpu_s(pid)}
+    for thread in threading.enumerate():
+        seconds = cpu_s(pid, thread.native_id)
+        used[thread.name] = used.get(thread.name, 0.0) + seconds
+        used["threads of gRPC"] -= seconds
+    return used
 
 
 def top(rows: Sequence[Row], commits: int, count: int) -> list[str]:
@@ -106,13 +121,15 @@ def rows_of(profile: cProfile.Profile, *, everybody: bool) -> list[Row]:
 @click.option("--clients", default=16, show_default=True)
 @click.option("--seconds", default=6.0, show_default=True)
 @click.option("--count", default=40, show_default=True, help="Lines of each table.")
+@click.option("--threads", is_flag=True, help="Only the CPU time of each thread, without the profile's own cost.")
 @click.option("--everybody", is_flag=True, help="Also functions that are not ours.")
-def main(clients: int, seconds: float, count: int, *, everybody: bool) -> None:
+def main(clients: int, seconds: float, count: int, *, threads: bool, everybody: bool) -> None:
     """Print where the time of M0 goes."""
-    profiled = Profiled(clients, seconds)
+    profiled = Profiled(clients, seconds, is_profiled=not threads)
     with tempfile.TemporaryDirectory(prefix="grit-profile-") as folder:
         profiled.run(Path(folder))
-    click.echo("\n".join(top(rows_of(profiled.profile, everybody=everybody), max(1, profiled.commits), count)))
+    if not threads:
+        click.echo("\n".join(top(rows_of(profiled.profile, everybody=everybody), max(1, profiled.commits), count)))
 
 
 if __name__ == "__main__":
