@@ -33,10 +33,11 @@ _VERBS = {
     (Act.CHANGE, Expect.PRESENT): "patch",
     (Act.DELETE, Expect.PRESENT): "delete",
 }
+_OF_VOID_RECORD = "its record is void"
 
 
 class ReadFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A read: of a `key`, or of all records that match `where`. `fields` None: all."""
+    """A read: of a `key`, or (None) of all records that match `where`, "" = of every record. `fields` None: all."""
 
     collection: str
     key: tuple[Value, ...] | None = None
@@ -116,11 +117,11 @@ def gtl_facts(fold: GtlFold, offset: Offset, record: GtlRecord) -> RecordFacts:
     folded = fold.apply(offset, record)
     entries: list[EntryFacts] = []
     if isinstance(record, Commits):
-        counts = [decree.committed for decree in folded.decrees] or [False] * len(record.entries)
-        entries = [
-            _commit_facts(entry, Csn(record.first_csn + i), "" if counts[i] else voids[i])
-            for i, entry in enumerate(record.entries)
-        ]
+        if folded.valid:
+            voids = ["" if decree.committed else why for decree, why in zip(folded.decrees, voids, strict=True)]
+        else:
+            voids = [_OF_VOID_RECORD] * len(record.entries)
+        entries = [_commit_facts(entry, Csn(record.first_csn + i), voids[i]) for i, entry in enumerate(record.entries)]
     return RecordFacts(
         fold.log, offset, _kind(record), "" if folded.valid else void, _plain(record), tuple(entries), folded.refused
     )
@@ -133,7 +134,7 @@ def dbtl_facts(fold: DbtlFold, offset: Offset, record: DbtlRecord) -> RecordFact
     entries: list[EntryFacts] = []
     if isinstance(record, Entries):
         entries = [
-            _entry_facts(fold.realm, entry, Lsn(record.first_lsn + i), "" if folded.valid else "its record is void")
+            _entry_facts(fold.realm, entry, Lsn(record.first_lsn + i), "" if folded.valid else _OF_VOID_RECORD)
             for i, entry in enumerate(record.entries)
         ]
     return RecordFacts(
@@ -142,8 +143,8 @@ def dbtl_facts(fold: DbtlFold, offset: Offset, record: DbtlRecord) -> RecordFact
 
 
 def predicate_text(where: bytes) -> str:
-    """Return a predicate as people write it."""
-    return _expression(decode_expr(where)) or "every record"
+    """Return a predicate as people write it; "" is every record."""
+    return _expression(decode_expr(where))
 
 
 # -- what is void ---------------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ def _why_entry_void(fold: GtlFold, entry: CommitEntry) -> str:
         fence = fold.fences.get(part.realm, 0)
         if part.dbtm_epoch != fence:
             return f"realm {part.realm} voted in DBTM epoch {part.dbtm_epoch}, the fence is {fence}"
-    return "its record is void, or one before it in this record took its id or key"
+    return "an entry before it in this record took its id or its key"
 
 
 # -- what stands in it ----------------------------------------------------------------------------------------

@@ -79,7 +79,8 @@ def _read_line(read: ReadFacts) -> str:
     what = "whole" if read.fields is None else ", ".join(read.fields) or "whether it exists"
     if read.key is None:
         which = "which match" if read.fields == () else what
-        return f"find {read.collection} where {read.where}: {which}"
+        found = f"{read.collection} where {read.where}" if read.where else f"every record of {read.collection}"
+        return f"find {found}: {which}"
     return f"read {_place(read.collection, read.key)}: {what}" + (", as an increment does" if read.commutes else "")
 
 

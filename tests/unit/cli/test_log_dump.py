@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from grit.cli.main import run
@@ -12,8 +13,8 @@ from grit.cli.record_facts import predicate_text
 from grit.core.ids import Csn, Epoch, Key, LeaderId, Lsn, Millis, make_txn_id
 from grit.core.keys import encode_key
 from grit.core.parts import KeyRead, Part, PredicateRead, encode_part
-from grit.core.predicate import And, Compare, Contains, Expr, In, IsNull, Not, Or, Prefix, encode_expr
-from grit.core.records import Entry, Fence, Genesis, GtmEpoch, Refused
+from grit.core.predicate import EVERYTHING, And, Compare, Contains, Expr, In, IsNull, Not, Or, Prefix, encode_expr
+from grit.core.records import Commits, Entry, Fence, Genesis, GtmEpoch, Refused
 from tests.unit.checker.recorded import CARTS, ITEMS, ORDERS, TIME, Recorded, delete, increment, patch, put
 from tests.unit.cli.recorded_files import deployed
 
@@ -48,7 +49,8 @@ def test_reads_writes_and_images_are_decoded(
     reads = (
         KeyRead(ITEMS, encode_key((1,)), ("name",)),
         PredicateRead(ITEMS, where, ()),
-        KeyRead(ITEMS, Key(b"\x01\x01")),
+        PredicateRead(ITEMS, EVERYTHING),
+        KeyRead(ITEMS, Key(b"\x01\x01"), (), commutes=True),
     )
     recorded.local(ORDERS, put(1, "a\x1b[2J"), patch(2, None), increment(3, -4), delete(4))
     recorded._write(ORDERS, Entry(recorded.txid(), Csn(0), encode_part(Part(Lsn(1), reads, ())), (), "00-ab-cd-01"))
@@ -63,7 +65,8 @@ def test_reads_writes_and_images_are_decoded(
         "realm orders: read at Lsn 1, 0 writes",
         "read items/(1): name",
         "find items where count >= 3: which match",
-        "read items/(True): whole",
+        "find every record of items: whole",
+        "read items/(True): whether it exists, as an increment does",
     ]
     assert [line for line in wanted if not any(shown.strip() == line for shown in text)] == []
     assert any(line.endswith("trace=ab") for line in text)
@@ -117,6 +120,49 @@ def test_every_reason_why_an_entry_is_voided_is_told(
         "its idempotency key was cancelled",
         "its transaction began too long before",
     ]
+
+
+def test_what_a_gtm_wrote_after_its_successor_and_votes_for_another_gtm_are_void(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.decide((put(1, "a"),), (put(2, "b"),))
+    late = recorded.gtl[-1]
+    assert isinstance(late, Commits)
+    recorded.gtm_takes_over()
+    recorded.gtl += [late, Commits(Epoch(2), Csn(2), TIME, late.entries)]
+    zombie, foreign = records(deployed(tmp_path, recorded), capsys, "gtl")[-2:]
+    assert (zombie["void"], zombie["entries"][0]["void"]) == ("epoch 2 leads", "its record is void")
+    assert ("void" in foreign, foreign["entries"][0]["void"]) == (False, "its transaction was committed before")
+    entry = msgspec.structs.replace(late.entries[0], txid=recorded.txid())
+    recorded.gtl[-1] = Commits(Epoch(2), Csn(2), TIME, (entry, entry))
+    (tmp_path / "again").mkdir()
+    (again,) = records(deployed(tmp_path / "again", recorded), capsys, "gtl")[-1:]
+    assert [one["void"] for one in again["entries"]] == ["realm orders voted for GTM epoch 1, 2 leads"] * 2
+
+
+def test_one_id_twice_in_a_record_counts_once(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.decide((put(1, "a"),), (put(2, "b"),))
+    (entry,) = recorded.gtl[-1].entries if isinstance(recorded.gtl[-1], Commits) else ()
+    recorded.gtl[-1] = Commits(Epoch(1), Csn(1), TIME, (entry, entry))
+    (record,) = records(deployed(tmp_path, recorded), capsys, "gtl")[-1:]
+    assert [one.get("void", "") for one in record["entries"]] == [
+        "",
+        "an entry before it in this record took its id or its key",
+    ]
+
+
+def test_times_are_utc_and_long_values_are_cut_in_text_and_whole_in_json(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded.local(ORDERS, put(1, "x" * 500))
+    config = deployed(tmp_path, recorded)
+    text = "\n".join(dump(config, capsys, "dbtl.orders"))
+    assert "time=2023-11-14T22:13:20.010+00:00" in text
+    assert f"name='{'x' * 119}... (502 characters)" in text
+    (entry,) = records(config, capsys, "dbtl.orders")[-1]["entries"]
+    assert entry["images"][0]["after"]["name"] == "x" * 500
 
 
 def test_claims_and_fences_that_come_too_late_are_void(
@@ -205,7 +251,7 @@ def test_records_before_the_damage_are_printed_then_one_line_says_where_it_is(
 @pytest.mark.parametrize(
     ("expression", "text"),
     [
-        (And(()), "every record"),
+        (And(()), ""),
         (Compare("a", "!=", "x\n"), r"a != 'x\n'"),
         (In("a", (1, None)), "a in (1, null)"),
         (Prefix("a", "x"), "a begins with 'x'"),

@@ -1,12 +1,16 @@
 """`grit txn show` on logs that were made by hand; nothing has been applied."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from grit.cli.main import run
-from grit.core.ids import TxnId
+from grit.config.load import load_config
+from grit.core.ids import Epoch, Lsn, Offset, TxnId
+from grit.core.queries import Cursor
+from grit.store.open import open_writer
 from tests.unit.checker.recorded import CARTS, ORDERS, Recorded, patch, put
 from tests.unit.cli.recorded_files import deployed
 
@@ -32,6 +36,29 @@ def test_a_global_shows_its_csn_each_lsn_its_writes_and_what_they_made(
     assert "  patch items/(1): name='second'" in lines
     assert "  after: items/(1) is now count=0, id=1, name='second'" in lines
     assert "  after: items/(2) is now count=7, id=2, name='b'" in lines
+
+
+def test_each_realm_says_whether_its_database_has_applied_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = Recorded()
+    recorded.local(ORDERS, put(1, "first"))
+    txid = recorded.globally((patch(1, "second"),), (put(2, "b", 7),)).txid
+    config = deployed(tmp_path, recorded)
+    asyncio.run(apply_first(config))
+    assert show(config, txid) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "realm orders: read nothing, 1 writes; Lsn 2, not applied yet: the database is at 1" in lines
+    assert "realm carts: read nothing, 1 writes; Lsn 1, applied: the database is at 1" in lines
+
+
+async def apply_first(config: Path) -> None:
+    """Put both databases at Lsn 1."""
+    for realm in load_config(config, {}).realms.values():
+        writer = open_writer(realm, {})
+        await writer.prepare()
+        assert await writer.apply(None, (), Cursor(f"log-{realm.name}", Offset(4), Epoch(1), Lsn(1)))
+        await writer.close()
 
 
 def test_a_global_that_is_not_merged_yet_is_committed_and_says_so(
