@@ -41,6 +41,18 @@ async def test_killing_and_restarting_any_process_loses_nothing(processes: Deplo
     await under_load(processes, kill)
 
 
+async def test_any_process_that_is_told_to_stop_ends_well_and_loses_nothing(processes: Deployment) -> None:
+    async def stop_each(load: Load) -> None:
+        for name in ("gtm", "dbtm orders", "player orders", "sidecar"):
+            process = processes.processes[name]
+            assert await asyncio.to_thread(process.stop) == 0, process.output
+            assert "Traceback" not in process.output
+            process.start()
+            await load.more(1)
+
+    await under_load(processes, stop_each)
+
+
 async def test_a_sidecar_killed_with_open_transactions_takes_only_them_along(
     processes: Deployment, tmp_path: Path
 ) -> None:
