@@ -143,7 +143,7 @@ class Deployment:
 
     def run(self, name: str, arguments: Sequence[str | Path], *, module: str = "grit.cli") -> Process:
         """Start a process under a name; one that ended before is started again."""
-        output = self.folder / f"{name.replace(' ', '-')}.out"
+        output = self.folder / f"{name.replace(' ', '-').replace('/', '-')}.out"
         process = self.processes[name] = Process(arguments, output, module=module)
         process.start()
         return process
