@@ -29,7 +29,7 @@ class Facts:
         self._pin: Lsn | None = None
         self._images: dict[RecordId, bytes | None] = {}
         self._rows: dict[PredicateRead, Mapping[Key, Row]] = {}
-        self._asked: list[RecordId | PredicateRead] = []
+        self._asked: list[GetRows | PredicateRead] = []
 
     @property
     def pinned(self) -> Lsn | None:
@@ -37,14 +37,19 @@ class Facts:
         return self._pin
 
     def ask(self, missing: Iterable[RecordId | PredicateRead]) -> tuple[Query, ...]:
-        """Pin, and return the queries that tell what is missing."""
+        """Pin, and return the queries that tell what is missing: one for the records of each collection, then the others."""
         if self._pin is None:
             self._pin = self._ledger.overlay.pin()
-        self._asked = list(dict.fromkeys(missing))
-        return tuple(
-            FindRows(one.collection, one.where) if isinstance(one, PredicateRead) else GetRows(one[0], (one[1],))
-            for one in self._asked
-        )
+        keys: dict[Collection, list[Key]] = {}
+        reads: list[PredicateRead] = []
+        for one in dict.fromkeys(missing):
+            if isinstance(one, PredicateRead):
+                reads.append(one)
+            else:
+                keys.setdefault(one[0], []).append(one[1])
+        records = [GetRows(collection, tuple(wanted)) for collection, wanted in keys.items()]
+        self._asked = [*records, *reads]
+        return (*records, *(FindRows(read.collection, read.where) for read in reads))
 
     def told(self, answer: StoreAnswer) -> None:
         """Take the answer to what was asked."""
@@ -52,7 +57,10 @@ class Facts:
             if isinstance(asked, PredicateRead):
                 self._rows[asked] = dict(rows)
             else:
-                self._images[asked] = encode_record(rows[0][1]) if rows else None
+                found = dict(rows)
+                for key in asked.keys:
+                    row = found.get(key)
+                    self._images[asked.collection, key] = None if row is None else encode_record(row)
 
     def newest(self, collection: Collection, key: Key) -> bytes | UnsetType | None:
         """Return the newest image of a record, in flight included; UNSET = not known."""
