@@ -201,7 +201,8 @@ class LocalCommits:
             self._park(job)
             return
         if refusal is not None:
-            outcome = aborted(job.txid, refusal.code, refusal.message, conflict=refusal.conflict)
+            # With its age the retry goes through the GTM, where the oldest wins: else fresh locals could beat it for ever.
+            outcome = aborted(job.txid, refusal.code, refusal.message, age=job.began, conflict=refusal.conflict)
             self._finish(job, outcome, after=self._ledger.newest if refusal.code in DATA_CODES else Lsn(0))
             return
         self._admit(job, examined)
