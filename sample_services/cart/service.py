@@ -18,12 +18,14 @@ class CartService(cart_pb2_grpc.CartServicer):
         self._db = db
 
     async def OpenCarts(self, request: pb.OpenCartsRequest, context: Context) -> pb.OpenCartsResponse:
-        """Give new customers an empty cart."""
+        """Give new customers a cart."""
 
         @self._db.transactional()
         async def open_carts(txn: Transaction) -> None:
-            for customer in request.customers:
-                await txn.insert(CARTS, {"customer": customer, "items": [], "status": "empty", "version": 1})
+            for cart in request.carts:
+                items = merged(items_of(cart.lines))
+                status = "open" if items else "empty"
+                await txn.insert(CARTS, {"customer": cart.customer, "items": items, "status": status, "version": 1})
 
         await open_carts()
         return pb.OpenCartsResponse()

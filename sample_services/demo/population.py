@@ -9,6 +9,7 @@ import grpc
 from grit.client import Unavailable
 from sample_services.demo.deployment import Deployment
 from sample_services.failures import told_by
+from sample_services.load.clients import lines_of
 from sample_services.load.shopping import Population
 from sample_services.pb.v1 import cart_pb2, payment_pb2, social_pb2, stock_pb2
 from sample_services.pb.v1.cart_pb2_grpc import CartStub
@@ -29,9 +30,10 @@ async def load_population(deployment: Deployment, population: Population) -> Non
         grpc.aio.AioRpcError: A service could not.
     """
     customers = population.customers
+    carts = [cart_pb2.NewCart(customer=name, lines=lines_of(wishes)) for name, wishes in population.carts.items()]
     await _send(
         deployment, "cart", lambda channel: CartStub(channel).OpenCarts,
-        [cart_pb2.OpenCartsRequest(customers=batch) for batch in _batches(customers)],
+        [cart_pb2.OpenCartsRequest(carts=batch) for batch in _batches(carts)],
     )  # fmt: skip
     accounts = [payment_pb2.Account(customer=name, initial_cents=population.balance_cents) for name in customers]
     await _send(

@@ -30,7 +30,7 @@ def load(*, shop: str, checkouts: int, clients: int, seed: int, history: Path | 
 
 
 async def _run(shop: str, checkouts: int, clients: int, seed: int, path: Path | None) -> None:
-    tally, steps = Tally(), shopping(seed, populate(seed), Skew())
+    tally, steps = Tally(), shopping(seed, populate(seed), Skew(), are_carts_full=False)
     with opened_history(path) as history, Progress(Console(), tally, checkouts) as progress:
         watching = asyncio.create_task(_watch(progress))
         try:

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sample_services.failures import Failure, Refused
 from sample_services.load.history import History
 from sample_services.load.recorder import Failed, Numbers, Recorder
-from sample_services.load.shopping import Gift, Purchase, Step
+from sample_services.load.shopping import Gift, Purchase, Step, Wish
 from sample_services.load.tally import Tally
 from sample_services.pb.v1 import shop_pb2 as pb
 from sample_services.pb.v1.order_line_pb2 import OrderLine
@@ -21,6 +21,11 @@ PAUSE_S = 0.2
 """After a call that the network lost, or a role that is away: there is no point in asking at once."""
 RESTOCKED = 100
 """Pieces of each item that was sold out."""
+
+
+def lines_of(wishes: Iterable[Wish]) -> list[OrderLine]:
+    """Return what a customer wants, as a message."""
+    return [OrderLine(seller=wish.item.seller, product=wish.item.product, qty=wish.qty) for wish in wishes]
 
 
 class Client:
@@ -36,7 +41,8 @@ class Client:
             if isinstance(step, Gift):
                 await self._give(step)
                 return False
-            await self._fill_cart(step)
+            if not step.is_filled:
+                await self._fill_cart(step)
             return await self._check_out(step)
         except Refused as refused:
             is_away = refused.failure == Failure.SERVICE_DOWN
@@ -47,8 +53,7 @@ class Client:
         return False
 
     async def _fill_cart(self, step: Purchase) -> None:
-        lines = [OrderLine(seller=wish.item.seller, product=wish.item.product, qty=wish.qty) for wish in step.wishes]
-        request = pb.AddToCartRequest(customer=step.customer, lines=lines)
+        request = pb.AddToCartRequest(customer=step.customer, lines=lines_of(step.wishes))
         wanted = {wish.item.product: wish.qty for wish in step.wishes}
         value = {"customer": step.customer, "items": wanted}
         await self._recorder.call("add_to_cart", value, self._shop.AddToCart(request, timeout=CALL_S_MAX))

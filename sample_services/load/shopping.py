@@ -2,9 +2,9 @@
 
 import random
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, count
 
 LINES_A_CART_MAX = 3
 PIECES_A_LINE_MAX = 3
@@ -24,15 +24,6 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Population:
-    """Who and what there is at the start."""
-
-    customers: tuple[str, ...]
-    items: tuple[Item, ...]
-    balance_cents: int
-
-
-@dataclass(frozen=True)
 class Wish:
     """So many pieces of one item."""
 
@@ -41,11 +32,30 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Population:
+    """Who and what there is at the start.
+
+    Attributes:
+        carts: Customer -> what is in the cart.
+    """
+
+    carts: Mapping[str, tuple[Wish, ...]]
+    items: tuple[Item, ...]
+    balance_cents: int
+
+    @property
+    def customers(self) -> tuple[str, ...]:
+        """Return their names."""
+        return tuple(self.carts)
+
+
+@dataclass(frozen=True)
 class Purchase:
-    """Put these into the cart and check out."""
+    """Put these into the cart and check out; `is_filled`: they are in it since the start."""
 
     customer: str
     wishes: tuple[Wish, ...]
+    is_filled: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,41 +82,47 @@ class Zipf:
         return min(bisect(self._sums, chance.random() * self._sums[-1]), len(self._sums) - 1)
 
 
-def populate(
-    seed: int, *, customers: int = 500, products: int = 100, sellers: int = 10, pieces: int = 400
-) -> Population:
-    """Return a population; the seed decides prices, and `pieces` of each item are there at the start."""
-    chance = random.Random(f"population {seed}")
-    items = tuple(
-        Item(f"s{number % sellers}", f"p{number}", chance.randrange(100, 5_000), pieces) for number in range(products)
-    )
-    return Population(tuple(f"c{number}" for number in range(customers)), items, balance_cents=10_000_000)
-
-
 @dataclass(frozen=True)
 class Skew:
     """How much more often the first customers come, and the first items are bought; 0 = all alike."""
 
-    customers: float = 0.6
+    customers: float = 0.75
     items: float = 0.9
 
 
-def shopping(seed: int, population: Population, skew: Skew) -> Iterator[Step]:
+def populate(
+    seed: int, *, customers: int = 1_000, products: int = 100, sellers: int = 10, pieces: int = 400
+) -> Population:
+    """Return a population; the seed decides prices and carts, and `pieces` of each item are there at the start."""
+    chance = random.Random(f"population {seed}")
+    items = tuple(
+        Item(f"s{number % sellers}", f"p{number}", chance.randrange(100, 5_000), pieces) for number in range(products)
+    )
+    popular = Zipf(products, Skew().items)
+    carts = {f"c{number}": _wishes(items, popular, chance) for number in range(customers)}
+    return Population(carts, items, balance_cents=10_000_000)
+
+
+def shopping(seed: int, population: Population, skew: Skew, *, are_carts_full: bool = True) -> Iterator[Step]:
     """Yield the steps of all customers together, for ever; clients take them in turn.
 
     Args:
         seed: Decides everything.
         population: Whose steps.
         skew: Who comes most, and what is bought most.
+        are_carts_full: Every customer's first visit finds the cart as the population has it.
     """
     chance = random.Random(f"shopping {seed}")
-    customers, items = Zipf(len(population.customers), skew.customers), Zipf(len(population.items), skew.items)
-    number = 0
-    while True:
-        number += 1
-        customer = population.customers[customers.choose(chance)]
-        if chance.random() < TRANSFER_SHARE and len(population.customers) > 1:
-            yield _gift(f"t{seed}-{number}", customer, population.customers, chance)
+    customers, items = Zipf(len(population.carts), skew.customers), Zipf(len(population.items), skew.items)
+    names = population.customers
+    full = set(names) if are_carts_full else set()
+    for number in count(1):
+        customer = names[customers.choose(chance)]
+        if chance.random() < TRANSFER_SHARE and len(names) > 1:
+            yield _gift(f"t{seed}-{number}", customer, names, chance)
+        elif customer in full:
+            full.remove(customer)
+            yield Purchase(customer, population.carts[customer], is_filled=True)
         else:
             yield Purchase(customer, _wishes(population.items, items, chance))
 

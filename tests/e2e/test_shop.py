@@ -113,7 +113,7 @@ class Market:
         cart = CartStub(await self.channel(self.addresses["cart"]))
         payment = PaymentStub(await self.channel(self.addresses["payment"]))
         social = SocialStub(await self.channel(self.addresses["social"]))
-        await cart.OpenCarts(cart_pb2.OpenCartsRequest(customers=[name]))
+        await cart.OpenCarts(cart_pb2.OpenCartsRequest(carts=[cart_pb2.NewCart(customer=name)]))
         account = payment_pb2.Account(customer=name, initial_cents=cents)
         await payment.OpenAccounts(payment_pb2.OpenAccountsRequest(accounts=[account]))
         await social.Introduce(social_pb2.IntroduceRequest(customers=[name]))

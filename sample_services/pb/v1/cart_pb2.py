@@ -25,25 +25,27 @@ _sym_db = _symbol_database.Default()
 from sample_services.pb.v1 import order_line_pb2 as sample__services_dot_pb_dot_v1_dot_order__line__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sample_services/pb/v1/cart.proto\x12\x15sample_services.pb.v1\x1a&sample_services/pb/v1/order_line.proto\"%\n\x10OpenCartsRequest\x12\x11\n\tcustomers\x18\x01 \x03(\t\"\x13\n\x11OpenCartsResponse\"T\n\x0f\x41\x64\x64ItemsRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12/\n\x05lines\x18\x02 \x03(\x0b\x32 .sample_services.pb.v1.OrderLine\"\x12\n\x10\x41\x64\x64ItemsResponse\"$\n\x10TakeItemsRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\"Z\n\x11TakeItemsResponse\x12/\n\x05lines\x18\x01 \x03(\x0b\x32 .sample_services.pb.v1.OrderLine\x12\x14\n\x0c\x63\x61rt_version\x18\x02 \x01(\x03\x32\xa3\x02\n\x04\x43\x61rt\x12^\n\tOpenCarts\x12\'.sample_services.pb.v1.OpenCartsRequest\x1a(.sample_services.pb.v1.OpenCartsResponse\x12[\n\x08\x41\x64\x64Items\x12&.sample_services.pb.v1.AddItemsRequest\x1a\'.sample_services.pb.v1.AddItemsResponse\x12^\n\tTakeItems\x12\'.sample_services.pb.v1.TakeItemsRequest\x1a(.sample_services.pb.v1.TakeItemsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sample_services/pb/v1/cart.proto\x12\x15sample_services.pb.v1\x1a&sample_services/pb/v1/order_line.proto\"L\n\x07NewCart\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12/\n\x05lines\x18\x02 \x03(\x0b\x32 .sample_services.pb.v1.OrderLine\"A\n\x10OpenCartsRequest\x12-\n\x05\x63\x61rts\x18\x01 \x03(\x0b\x32\x1e.sample_services.pb.v1.NewCart\"\x13\n\x11OpenCartsResponse\"T\n\x0f\x41\x64\x64ItemsRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12/\n\x05lines\x18\x02 \x03(\x0b\x32 .sample_services.pb.v1.OrderLine\"\x12\n\x10\x41\x64\x64ItemsResponse\"$\n\x10TakeItemsRequest\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\"Z\n\x11TakeItemsResponse\x12/\n\x05lines\x18\x01 \x03(\x0b\x32 .sample_services.pb.v1.OrderLine\x12\x14\n\x0c\x63\x61rt_version\x18\x02 \x01(\x03\x32\xa3\x02\n\x04\x43\x61rt\x12^\n\tOpenCarts\x12\'.sample_services.pb.v1.OpenCartsRequest\x1a(.sample_services.pb.v1.OpenCartsResponse\x12[\n\x08\x41\x64\x64Items\x12&.sample_services.pb.v1.AddItemsRequest\x1a\'.sample_services.pb.v1.AddItemsResponse\x12^\n\tTakeItems\x12\'.sample_services.pb.v1.TakeItemsRequest\x1a(.sample_services.pb.v1.TakeItemsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sample_services.pb.v1.cart_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPENCARTSREQUEST']._serialized_start=99
-  _globals['_OPENCARTSREQUEST']._serialized_end=136
-  _globals['_OPENCARTSRESPONSE']._serialized_start=138
-  _globals['_OPENCARTSRESPONSE']._serialized_end=157
-  _globals['_ADDITEMSREQUEST']._serialized_start=159
-  _globals['_ADDITEMSREQUEST']._serialized_end=243
-  _globals['_ADDITEMSRESPONSE']._serialized_start=245
-  _globals['_ADDITEMSRESPONSE']._serialized_end=263
-  _globals['_TAKEITEMSREQUEST']._serialized_start=265
-  _globals['_TAKEITEMSREQUEST']._serialized_end=301
-  _globals['_TAKEITEMSRESPONSE']._serialized_start=303
-  _globals['_TAKEITEMSRESPONSE']._serialized_end=393
-  _globals['_CART']._serialized_start=396
-  _globals['_CART']._serialized_end=687
+  _globals['_NEWCART']._serialized_start=99
+  _globals['_NEWCART']._serialized_end=175
+  _globals['_OPENCARTSREQUEST']._serialized_start=177
+  _globals['_OPENCARTSREQUEST']._serialized_end=242
+  _globals['_OPENCARTSRESPONSE']._serialized_start=244
+  _globals['_OPENCARTSRESPONSE']._serialized_end=263
+  _globals['_ADDITEMSREQUEST']._serialized_start=265
+  _globals['_ADDITEMSREQUEST']._serialized_end=349
+  _globals['_ADDITEMSRESPONSE']._serialized_start=351
+  _globals['_ADDITEMSRESPONSE']._serialized_end=369
+  _globals['_TAKEITEMSREQUEST']._serialized_start=371
+  _globals['_TAKEITEMSREQUEST']._serialized_end=407
+  _globals['_TAKEITEMSRESPONSE']._serialized_start=409
+  _globals['_TAKEITEMSRESPONSE']._serialized_end=499
+  _globals['_CART']._serialized_start=502
+  _globals['_CART']._serialized_end=793
 # @@protoc_insertion_point(module_scope)

@@ -20,20 +20,45 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class OpenCartsRequest(_message.Message):
+class NewCart(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    CUSTOMERS_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    customer: _builtins.str
     @_builtins.property
-    def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[_order_line_pb2.OrderLine]:
+        """May be empty."""
+
     def __init__(
         self,
         *,
-        customers: _abc.Iterable[_builtins.str] | None = ...,
+        customer: _builtins.str = ...,
+        lines: _abc.Iterable[_order_line_pb2.OrderLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "lines", b"lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NewCart: _TypeAlias = NewCart  # noqa: Y015
+
+@_typing.final
+class OpenCartsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def carts(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewCart]: ...
+    def __init__(
+        self,
+        *,
+        carts: _abc.Iterable[Global___NewCart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carts", b"carts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

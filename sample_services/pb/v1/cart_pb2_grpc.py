@@ -57,7 +57,7 @@ class CartServicer:
     """
 
     def OpenCarts(self, request, context):
-        """Gives new customers an empty cart, in a transaction of its own.
+        """Gives new customers a cart, in a transaction of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class CartStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CartAsyncStub: ...
     OpenCarts: _grpc.UnaryUnaryMultiCallable[_cart_pb2.OpenCartsRequest, _cart_pb2.OpenCartsResponse]
-    """Gives new customers an empty cart, in a transaction of its own."""
+    """Gives new customers a cart, in a transaction of its own."""
     AddItems: _grpc.UnaryUnaryMultiCallable[_cart_pb2.AddItemsRequest, _cart_pb2.AddItemsResponse]
     TakeItems: _grpc.UnaryUnaryMultiCallable[_cart_pb2.TakeItemsRequest, _cart_pb2.TakeItemsResponse]
     """Empties the cart and returns what was in it. EMPTY_CART when there is nothing."""
@@ -45,7 +45,7 @@ class CartAsyncStub(CartStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenCarts: _aio.UnaryUnaryMultiCallable[_cart_pb2.OpenCartsRequest, _cart_pb2.OpenCartsResponse]  # type: ignore[assignment]
-    """Gives new customers an empty cart, in a transaction of its own."""
+    """Gives new customers a cart, in a transaction of its own."""
     AddItems: _aio.UnaryUnaryMultiCallable[_cart_pb2.AddItemsRequest, _cart_pb2.AddItemsResponse]  # type: ignore[assignment]
     TakeItems: _aio.UnaryUnaryMultiCallable[_cart_pb2.TakeItemsRequest, _cart_pb2.TakeItemsResponse]  # type: ignore[assignment]
     """Empties the cart and returns what was in it. EMPTY_CART when there is nothing."""
@@ -59,7 +59,7 @@ class CartServicer(metaclass=_abc_1.ABCMeta):
         request: _cart_pb2.OpenCartsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cart_pb2.OpenCartsResponse, _abc.Awaitable[_cart_pb2.OpenCartsResponse]]:
-        """Gives new customers an empty cart, in a transaction of its own."""
+        """Gives new customers a cart, in a transaction of its own."""
 
     @_abc_1.abstractmethod
     def AddItems(

@@ -46,6 +46,21 @@ def test_a_cart_has_each_item_once() -> None:
             assert len(products) == len(set(products)) > 0
 
 
+def test_the_first_visit_of_a_customer_finds_the_cart_of_the_population() -> None:
+    population, seen = people(), set[str]()
+    for step in steps(2):
+        if isinstance(step, Purchase):
+            assert step.is_filled == (step.customer not in seen)
+            assert not step.is_filled or step.wishes == population.carts[step.customer]
+            seen.add(step.customer)
+    assert len(seen) > 10
+
+
+def test_carts_that_are_not_full_are_filled_by_every_purchase() -> None:
+    bought = islice(shopping(1, people(), Skew(), are_carts_full=False), 200)
+    assert not any(step.is_filled for step in bought if isinstance(step, Purchase))
+
+
 def test_transfers_have_names_of_their_own() -> None:
     names = [step.transfer_id for step in steps(3, 2_000) if isinstance(step, Gift)]
     assert len(names) == len(set(names)) > 10
