@@ -22,14 +22,15 @@ commit). Everything is acknowledged from the fold.
 from enum import StrEnum
 from typing import Any
 
-from dbtm.certify import Certifier, Examined
-from dbtm.constraints import Constraints, plan_write
+from dbtm.certify import Certifier
+from dbtm.constraints import Constraints
 from dbtm.effects import Effect, Event, Restart, StoreFailed, StoreRead
-from dbtm.jobs import Facts, StoreDesk
+from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
 from dbtm.locals import Clock, LocalCommits, expired
 from dbtm.reading import Reading
-from dbtm.voting import Decree, Voting
+from dbtm.takeover import Merge, find_stranger
+from dbtm.voting import Voting
 from grit.core.catalog import RealmDef
 from grit.core.election import Election
 from grit.core.errors import Code, LogError
@@ -51,7 +52,6 @@ from grit.core.messages import (
     VoteAsked,
 )
 from grit.core.outcome import Outcome, State
-from grit.core.parts import Part, decode_part
 from grit.core.queries import Cursor, StoreAnswer
 from grit.core.records import (
     FORMAT,
@@ -135,14 +135,13 @@ class DbtmMachine:
         self._reading = Reading(self._realm, self._ledger, self._desk, self._effects)
         self._locals = LocalCommits(*shared)
         self._voting = Voting(*shared)
+        self._merge = Merge(self._ledger, self._desk, self._clock, lambda: self._retry_in(Phase.MERGING))
         self.phase = Phase.OPENING
         self.epoch = Epoch(0)
         self._cursor: Cursor | None = None
         self._caught_up: set[str] = set()
         self._appending = 0
         self._retry_at = Millis(0)
-        self._merging: list[Decree] = []
-        self._merge_facts: Facts | None = None
         self._asked_position = Millis(0)
         self._appended_at = Millis(0)
         self._token = 0
@@ -337,7 +336,7 @@ class DbtmMachine:
             self._claim()
         if self.phase == Phase.FENCING and self._is_fenced():
             self._start_merging()
-        if self.phase == Phase.MERGING and not self._merging and self._ledger.newest == self._ledger.tail:
+        if self.phase == Phase.MERGING and self._merge.is_durable:
             self._serve()
 
     def _append(self, log: str, record: GtlRecord | DbtlRecord) -> None:
@@ -404,23 +403,10 @@ class DbtmMachine:
 
     def _check_identity(self) -> None:
         """Compare the logs with what the database has applied, then claim."""
-        fold, cursor, gtl_log_id = self._ledger.fold, self._cursor, self._voting.gtl.log_id
-        if cursor is not None and (cursor.offset > fold.offset or cursor.lsn > fold.tail):
-            self._halt(
-                f"log {fold.log} ends at offset {fold.offset} (Lsn {fold.tail}), the database of realm {self._realm} has "
-                f"applied up to offset {cursor.offset} (Lsn {cursor.lsn}): the log lost records or is another one; "
-                "restore the log, or rebuild the database from it"
-            )
-        elif cursor is not None and cursor.log_id != fold.log_id:
-            self._halt(
-                f"the database of realm {self._realm} follows log {cursor.log_id}, {fold.log} is {fold.log_id}: "
-                "check the configuration of the log and the database"
-            )
-        elif fold.gtl_log_id and gtl_log_id and fold.gtl_log_id != gtl_log_id:
-            self._halt(
-                f"log {fold.log}: its realm is coordinated under GTL {fold.gtl_log_id}, this DBTM reads GTL {gtl_log_id}: "
-                "check which log the DBTM and the GTM use"
-            )
+        fold, gtl_log_id = self._ledger.fold, self._voting.gtl.log_id
+        stranger = find_stranger(self._realm, fold, self._cursor, gtl_log_id)
+        if stranger:
+            self._halt(stranger)
         elif not gtl_log_id:
             self._retry_in(Phase.OPENING)
             self._caught_up.discard(GTL)
@@ -457,49 +443,7 @@ class DbtmMachine:
         self.phase = Phase.MERGING
         self._retry_at = Millis(0)
         self._appending = 0
-        self._merging = self._voting.unmerged()
-        if self._merging:
-            self._merge_facts = Facts(self._ledger)
-            self._merge(self._merge_facts, [decode_part(decree.part.part) for decree in self._merging])
-
-    def _merge(self, facts: Facts, parts: list[Part]) -> None:
-        records = [(w.collection, w.key) for part in parts for w in part.writes]
-        missing = [record for record in records if not isinstance(facts.newest(*record), bytes | None)]
-        if missing:
-            self._desk.ask(
-                facts.ask(missing),
-                lambda answer: self._merge_told(facts, parts, answer),
-                lambda reason: self._merge_away(facts, reason),
-            )
-            return
-        for decree, part in zip(self._merging, parts, strict=True):
-            plans = {}
-            for write in part.writes:
-                image = facts.newest(write.collection, write.key)
-                assert isinstance(image, bytes | None)
-                plans[write.collection, write.key] = plan_write(write, image)
-            entry = decree.entry
-            self._ledger.assign(
-                Examined(part, plans),
-                self._clock.now,
-                txid=entry.txid,
-                csn=decree.csn,
-                encoded=decree.part.part,
-                trace=entry.trace,
-                origin=entry.origin,
-            )
-        facts.done()
-        self._merging = []
-
-    def _merge_told(self, facts: Facts, parts: list[Part], answer: StoreAnswer) -> None:
-        assert self.phase == Phase.MERGING, "who steps down drops its looks"
-        facts.told(answer)
-        self._merge(facts, parts)
-        self._advance()
-
-    def _merge_away(self, facts: Facts, reason: str) -> None:
-        facts.done()
-        self._retry_in(Phase.MERGING)
+        self._merge.begin(self._voting.unmerged())
 
     def _serve(self) -> None:
         self.phase = Phase.SERVING
@@ -515,9 +459,7 @@ class DbtmMachine:
         self._reading.decline_all(Code.NO_LEADER, f"realm {self._realm} has no leader now", leader)
         self._desk.drop()
         self._ledger.forget_in_flight()
-        self._merging = []
-        if self._merge_facts is not None:
-            self._merge_facts.done()
+        self._merge.drop()
         self._appending = 0
 
     def _follow(self) -> None:
