@@ -6,7 +6,7 @@ from typing import Any
 from grit.core.errors import DATA_CODES, Code, GritError, Kind
 from grit.core.ids import LinkId, Millis, Realm, make_txn_id
 from grit.core.limits import Limits
-from grit.core.messages import Declined, ExtendAnswered, OutcomeAnswered, ReadAnswered
+from grit.core.messages import Declined
 from grit.core.operations import Operation, Result
 from grit.core.outcome import State
 from grit.core.steps import LinkClosed, Received, Tick
@@ -61,7 +61,7 @@ class ClientNode(Node):
     def step(self, event: Any) -> list[Any]:
         if isinstance(event, Received) and self._session is not None:
             message = event.message
-            assert isinstance(message, ReadAnswered | ExtendAnswered | Declined | OutcomeAnswered), message
+            assert isinstance(message, events.ToAnswer), message
             _, role = self._asked.pop(message.id, (None, GTM))
             if isinstance(message, Declined) and message.code == Code.NO_LEADER:
                 self._replicas[role].append(self._replicas[role].pop(0))

@@ -3,13 +3,11 @@
 import random
 
 from grit.core.ids import Realm
-from grit.core.predicate import EVERYTHING
-from grit.core.queries import FindRows
 from grit.store.memory import MemoryStore
 from tests.sim.client import ClientNode
 from tests.sim.nodes import DbtmNode, GtmNode, PlayerNode
-from tests.sim.oracle import Attempt, State, explain
 from tests.sim.programs import CATALOGUE, Programs
+from tests.sim.verdict import expect_serializable
 from tests.sim.world import World
 
 
@@ -43,21 +41,11 @@ class Cluster:
             self.reach(client)
         self.world.run_until(self._are_clients_done)
         self.settle()
-        self.check()
+        expect_serializable(self.world, [self.setup, *self.clients], self.stores)
 
     def settle(self) -> None:
         """Wait until every database holds what its log holds, and nothing is undecided."""
         self.world.run_until(self._is_at_rest)
-
-    def check(self) -> None:
-        """Ask the oracle."""
-        attempts: list[Attempt] = [one for client in (self.setup, *self.clients) for one in client.attempts]
-        order = explain(attempts, CATALOGUE, self._final())
-        if order is None:
-            lines = "\n".join(self.world.journal)
-            raise AssertionError(
-                f"no serial order explains this: repeat with `make sim SEED={self.world.seed}`\n{lines}"
-            )
 
     def restart(self, chance: random.Random) -> None:
         """Kill one process and start it again, from what is durable."""
@@ -118,15 +106,6 @@ class Cluster:
             if facts["pending"] or facts["in_flight"] or player.applied_lsn != facts["lsn"]:
                 return False
         return True
-
-    def _final(self) -> State:
-        state: State = {}
-        for realm, store in self.stores.items():
-            for name in CATALOGUE[realm].collections:
-                (rows,) = store.read_now([FindRows(name, EVERYTHING)]).rows
-                if rows:
-                    state[realm, name] = dict(rows)
-        return state
 
     def _name(self, role: str) -> str:
         self._starts += 1

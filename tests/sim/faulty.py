@@ -8,13 +8,11 @@ ended, every database at the end of its log, and a serial order that explains al
 from collections.abc import Iterable, Sequence
 
 from grit.core.ids import LinkId, Realm
-from grit.core.predicate import EVERYTHING
-from grit.core.queries import FindRows
 from grit.store.memory import MemoryStore
 from tests.sim.client import ClientNode
 from tests.sim.nodes import DbtmNode, GtmNode, Node, PlayerNode
-from tests.sim.oracle import Attempt, State, explain
 from tests.sim.programs import CATALOGUE, Programs
+from tests.sim.verdict import expect_serializable
 from tests.sim.world import World
 
 REPLICAS = 2
@@ -53,16 +51,7 @@ class FaultyCluster:
         self._heal()
         self.world.run_until(lambda: all(client.is_done for client in self.clients))
         self.world.run_until(self._is_at_rest)
-        self.check()
-
-    def check(self) -> None:
-        """Ask the oracle."""
-        attempts: list[Attempt] = [one for client in (self.setup, *self.clients) for one in client.attempts]
-        if explain(attempts, CATALOGUE, self._final()) is None:
-            lines = "\n".join(self.world.journal)
-            raise AssertionError(
-                f"no serial order explains this: repeat with `make sim SEED={self.world.seed}`\n{lines}"
-            )
+        expect_serializable(self.world, [self.setup, *self.clients], self.stores)
 
     # --- faults -------------------------------------------------------------------------------------
 
@@ -148,12 +137,3 @@ class FaultyCluster:
             if self.players[realm].machine.applied_lsn != leaders[0]["lsn"]:
                 return False
         return True
-
-    def _final(self) -> State:
-        state: State = {}
-        for realm, store in self.stores.items():
-            for name in CATALOGUE[realm].collections:
-                (rows,) = store.read_now([FindRows(name, EVERYTHING)]).rows
-                if rows:
-                    state[realm, name] = dict(rows)
-        return state
