@@ -22,6 +22,7 @@ from grit.pb.v1 import sidecar_pb2_grpc
 from grit.wire.errors import error_of_call
 from tests.e2e.deployment import HOST, LIMIT_S, Deployment
 from tests.e2e.deployment import grit as run_grit
+from tests.e2e.load import patiently
 
 pytestmark = pytest.mark.xdist_group("bad input")
 Body = Callable[[Transaction], Awaitable[object]]
@@ -38,10 +39,13 @@ async def db(dev: Deployment) -> AsyncIterator[Client]:
 
 async def commit_something(client: Client, product: str = "p") -> None:
     """Everybody else goes on."""
+
+    async def write(txn: Transaction) -> None:
+        await txn.put("orders.stock", {**STOCK, "product": product})
+        await txn.put("carts.carts", {"customer": product, "items": []})
+
     async with asyncio.timeout(LIMIT_S):
-        async with client.transaction() as txn:
-            await txn.put("orders.stock", {**STOCK, "product": product})
-            await txn.put("carts.carts", {"customer": product, "items": []})
+        await patiently(client, write)
 
 
 # -- requests -------------------------------------------------------------------------------------------------
@@ -83,15 +87,17 @@ async def test_an_invalid_request_names_what_is_wrong_and_has_no_effect(db: Clie
         await written_and(db, body)
     assert (raised.value.code, words in raised.value.message) == (code, True), raised.value
     assert "\n" not in raised.value.message
-    async with db.transaction() as txn:
-        assert await txn.get("carts.carts", "beside") is None
+    assert await patiently(db, lambda txn: txn.get("carts.carts", "beside")) is None
 
 
 async def written_and(db: Client, body: Body) -> None:
     """Write something, and then do what is wrong."""
-    async with db.transaction() as txn:
+
+    async def write(txn: Transaction) -> None:
         await txn.put("carts.carts", {"customer": "beside", "items": []})
         await body(txn)
+
+    await patiently(db, write)
 
 
 async def test_an_expired_transaction_says_so(db: Client) -> None:
@@ -146,11 +152,14 @@ async def test_a_finished_transaction_takes_nothing_more(dev: Deployment) -> Non
 
 
 async def test_a_used_transaction_object_says_that_it_is_over(db: Client) -> None:
-    async with db.transaction() as txn:
-        await txn.get("carts.carts", "p")
+    txn = await patiently(db, itself)
     with pytest.raises(InvalidRequest, match="is over") as raised:
         await txn.get("carts.carts", "p")
     assert raised.value.code == Code.NO_SUCH_TRANSACTION
+
+
+async def itself(txn: Transaction) -> Transaction:
+    return txn
 
 
 GOOD_TXN = "t-00000000001-0000000000000001"
@@ -205,11 +214,13 @@ GARBAGE = {
 
 @pytest.mark.parametrize("kind", GARBAGE)
 async def test_garbage_on_a_port_ends_that_connection_only(dev: Deployment, db: Client, kind: str) -> None:
-    async with db.transaction() as txn:
+    async def write(txn: Transaction) -> None:
         await txn.put("carts.carts", {"customer": "during", "items": []})
         for address in (dev.gtm, dev.dbtm_orders, dev.sidecar):
             await asyncio.to_thread(send_garbage, address, GARBAGE[kind])
         await txn.put("orders.stock", {**STOCK, "product": "during"})
+
+    await patiently(db, write)
     assert dev.processes["dev"].is_running
     assert "Traceback" not in dev.processes["dev"].output
 
@@ -223,8 +234,10 @@ def send_garbage(address: str, data: bytes) -> None:
             peer.shutdown(socket.SHUT_WR)
             while peer.recv(65_536):
                 pass
-        except ConnectionError:
-            pass  # reset: it did not want to hear all of it
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # reset, or gone already: it did not want to hear all of it
 
 
 @pytest.mark.parametrize("role", ["gtm", "dbtm orders", "sidecar"])
