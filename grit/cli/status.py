@@ -1,6 +1,7 @@
 """`grit status`: how a deployment is, as its sidecar sees it."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from grit.core.errors import ConfigError
 from grit.runtime.run import run
 from grit.wire.admin import DeploymentStatus, StatusUnanswered, ask_status
 
-GOOD, FINDING = 0, 1
+GOOD, FINDING, ENVIRONMENT = 0, 1, 3
 ANSWER_MS = 5_000
 WATCH_S = 1.0
 _CLEAR = "\x1b[H\x1b[2J"
@@ -38,18 +39,20 @@ def status(config_path: Path | None, *, sidecar: str | None, as_json: bool, watc
 
 
 def _watch(address: str, *, as_json: bool) -> int:
-    """Show it again and again; Ctrl-C is how that ends well."""
+    """Show it again and again, also through a restart of the sidecar; Ctrl-C is how that ends well."""
 
     async def show_for_ever() -> None:
         while True:
-            seen[0] = await _show(address, as_json=as_json, clear=not as_json and sys.stdout.isatty())
+            try:
+                seen[0] = await _show(address, as_json=as_json, clear=not as_json and sys.stdout.isatty())
+            except ConfigError as error:
+                seen[0] = ENVIRONMENT
+                click.echo(str(error), err=True)
             await asyncio.sleep(WATCH_S)
 
     seen = [GOOD]
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         run(show_for_ever())
-    except KeyboardInterrupt:
-        return seen[0]
     return seen[0]
 
 

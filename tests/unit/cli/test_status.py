@@ -1,7 +1,10 @@
 """`grit status`: what it prints, and how it ends."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,3 +130,18 @@ def test_a_sidecar_that_cannot_be_reached_is_one_line_and_status_3(capsys: pytes
 def test_sidecar_and_configuration_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "--sidecar", "127.0.0.1:1", "-c", "grit.yaml"]) == 3
     assert "not both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_watch_goes_on_until_ctrl_c_also_while_the_sidecar_is_away(address: str, is_up: bool) -> None:
+    where = address if is_up else "127.0.0.1:1"
+    command = [sys.executable, "-m", "grit.cli", "status", "--json", "--watch", "--sidecar", where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        left, _ = process.communicate(timeout=30)
+    assert all(
+        line.startswith('{"now_ms"' if is_up else "the sidecar at 127.0.0.1:1 does not answer") for line in lines
+    )
+    assert (process.returncode, "Traceback" in left) == (0 if is_up else 3, False)
