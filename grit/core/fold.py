@@ -9,6 +9,7 @@ place where the outcome of a transaction lives. Folds are fed every record, in o
 
 import heapq
 from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -66,8 +67,11 @@ _VOID = GtlFolded(valid=False)
 _VALID = GtlFolded(valid=True)
 
 
-class _Leadership:
-    """What both logs share: identity, epoch, time, and where the fold stands."""
+_Number = TypeVar("_Number", Csn, Lsn)
+
+
+class _Fold(Generic[_Number]):
+    """What both logs share: identity, leadership, time, outcomes, and where the fold stands."""
 
     def __init__(self, log: str, realm: Realm) -> None:
         self.log = log
@@ -79,16 +83,33 @@ class _Leadership:
         self.resigned = False
         self.now = Millis(0)
         self.offset = Offset(0)
+        self.committed: dict[TxnId, _Number] = {}
+        self.refused: set[TxnId] = set()
+        self._ages: list[tuple[Millis, TxnId]] = []
+
+    def is_expired(self, txid: TxnId) -> bool:
+        """Tell whether the transaction began so long ago that its outcome is no longer remembered."""
+        return began_at(txid) < self.now - 2 * LIFE_MS
+
+    def _at(self, offset: Offset, record: object) -> None:
+        assert offset == self.offset, f"log {self.log}: folded offset {offset}, expected {self.offset}"
+        if offset == 0 and not isinstance(record, Genesis):
+            raise self._refusal(
+                "the first record is no GENESIS, so this is no log of GRIT, or its start is cut: "
+                "check the configured path, or restore the whole log"
+            )
 
     def _genesis(self, record: Genesis) -> bool:
         """Take the identity from the first record; later ones are void."""
         if self.offset != 0:
             return False
         if record.format != FORMAT:
-            raise LogError(f"log {self.log}: written in format {record.format}, this program reads format {FORMAT}")
+            raise self._refusal(
+                f"written in format {record.format}, this program reads format {FORMAT}: run the version of grit that wrote it"
+            )
         if record.realm != self.realm:
-            of = f"realm {record.realm}" if record.realm else "the GTL"
-            raise LogError(f"log {self.log}: its first record says it belongs to {of}: check the configuration")
+            there, here = (f"realm {realm}" if realm else "the GTL" for realm in (record.realm, self.realm))
+            raise self._refusal(f"this log belongs to {there}, not to {here}: check the configured path")
         self.log_id = record.log_id
         return True
 
@@ -100,18 +121,46 @@ class _Leadership:
         self._see(record.time)
         return True
 
+    def _leads(self, epoch: Epoch) -> bool:
+        """Tell whether a record of `epoch` is of the leader; before the first claim there is none."""
+        return epoch == self.epoch and epoch > 0
+
+    def _resign(self, record: Resign) -> bool:
+        if not self._leads(record.epoch):
+            return False
+        self.resigned = True
+        return True
+
     def _see(self, time: Millis) -> None:
+        """Take the time of a valid record; what it makes too old is forgotten before the record's entries are judged."""
         self.now = max(self.now, time)
+        while self._ages and self._ages[0][0] < self.now - 2 * LIFE_MS:
+            _, txid = heapq.heappop(self._ages)
+            self.committed.pop(txid, None)
+            self.refused.discard(txid)
 
-    def _at(self, offset: Offset, record: object) -> None:
-        assert offset == self.offset, f"log {self.log}: folded offset {offset}, expected {self.offset}"
-        if offset == 0 and not isinstance(record, Genesis):
-            raise LogError(
-                f"log {self.log}: its first record is no GENESIS: it is not a log of GRIT, or its start is cut"
-            )
+    def _commit(self, txid: TxnId, number: _Number) -> None:
+        if not self.is_expired(txid):
+            self._remember(txid)
+            self.committed[txid] = number
+
+    def _refuse(self, txids: Iterable[TxnId]) -> tuple[TxnId, ...]:
+        """Refuse what is neither committed nor too old to tell; return that, repetitions included."""
+        refused = tuple(txid for txid in txids if txid not in self.committed and not self.is_expired(txid))
+        for txid in refused:
+            self._remember(txid)
+            self.refused.add(txid)
+        return refused
+
+    def _remember(self, txid: TxnId) -> None:
+        if txid not in self.committed and txid not in self.refused:
+            heapq.heappush(self._ages, (began_at(txid), txid))
+
+    def _refusal(self, problem: str) -> LogError:
+        return LogError(f"log {self.log}, offset {self.offset}: {problem}")
 
 
-class GtlFold(_Leadership):
+class GtlFold(_Fold[Csn]):
     """The fold of the global log.
 
     Attributes:
@@ -127,12 +176,9 @@ class GtlFold(_Leadership):
         self.next_csn = Csn(1)
         self.fences: dict[Realm, Epoch] = {}
         self.last_csn: dict[Realm, Csn] = {}
-        self.committed: dict[TxnId, Csn] = {}
-        self.refused: set[TxnId] = set()
         self.keys: dict[str, Holder] = {}
         self.cancelled: set[str] = set()
-        self._txn_ages: list[tuple[int, TxnId]] = []
-        self._key_ages: list[tuple[int, str]] = []
+        self._key_ages: list[tuple[Millis, str]] = []
 
     def apply(self, offset: Offset, record: GtlRecord) -> GtlFolded:
         """Fold the record at `offset`, which must be the next one; return what it changed."""
@@ -140,10 +186,6 @@ class GtlFold(_Leadership):
         folded = self._fold(record)
         self.offset = Offset(offset + 1)
         return folded
-
-    def is_expired(self, txid: TxnId) -> bool:
-        """Tell whether the transaction began so long ago that its outcome is no longer remembered."""
-        return began_at(txid) < self.now - 2 * LIFE_MS
 
     def _fold(self, record: GtlRecord) -> GtlFolded:
         if isinstance(record, Commits):
@@ -164,19 +206,11 @@ class GtlFold(_Leadership):
         self.fences[record.realm] = record.epoch
         return True
 
-    def _resign(self, record: Resign) -> bool:
-        if record.epoch != self.epoch:
-            return False
-        self.resigned = True
-        return True
-
     def _commits(self, record: Commits) -> GtlFolded:
-        if record.epoch != self.epoch or record.first_csn != self.next_csn:
+        if not self._leads(record.epoch) or record.first_csn != self.next_csn:
             return _VOID
         self._see(record.time)
-        decrees = tuple(self._entry(entry) for entry in record.entries)
-        self._forget()
-        return GtlFolded(valid=True, decrees=decrees)
+        return GtlFolded(valid=True, decrees=tuple(self._entry(entry) for entry in record.entries))
 
     def _entry(self, entry: CommitEntry) -> Decree:
         csn = self.next_csn
@@ -185,8 +219,7 @@ class GtlFold(_Leadership):
             self.last_csn[part.realm] = csn
         committed = self._counts(entry)
         if committed:
-            self.committed[entry.txid] = csn
-            self._remember([entry.txid])
+            self._commit(entry.txid, csn)
             if entry.key:
                 self.keys[entry.key] = Holder(entry.txid, csn, entry.result)
                 heapq.heappush(self._key_ages, (self.now, entry.key))
@@ -200,27 +233,18 @@ class GtlFold(_Leadership):
         return all(self._vote_counts(part) for part in entry.parts)
 
     def _vote_counts(self, part: PartEntry) -> bool:
-        return part.gtm_epoch == self.epoch and part.dbtm_epoch == self.fences.get(part.realm, 0)
+        return part.gtm_epoch == self.epoch and part.dbtm_epoch == self.fences.get(part.realm)
 
     def _refused(self, record: Refused) -> GtlFolded:
-        txids = tuple(t for t in record.txids if t not in self.committed and not self.is_expired(t))
-        self.refused.update(txids)
-        self._remember(txids)
+        txids = self._refuse(record.txids)
         for key in record.keys:
             if key not in self.keys and key not in self.cancelled:
                 self.cancelled.add(key)
                 heapq.heappush(self._key_ages, (self.now, key))
         return GtlFolded(valid=True, refused=txids)
 
-    def _remember(self, txids: Iterable[TxnId]) -> None:
-        for txid in txids:
-            heapq.heappush(self._txn_ages, (began_at(txid), txid))
-
-    def _forget(self) -> None:
-        while self._txn_ages and self._txn_ages[0][0] < self.now - 2 * LIFE_MS:
-            _, txid = heapq.heappop(self._txn_ages)
-            self.committed.pop(txid, None)
-            self.refused.discard(txid)
+    def _see(self, time: Millis) -> None:
+        super()._see(time)
         while self._key_ages and self._key_ages[0][0] < self.now - KEY_HORIZON_MS:
             _, key = heapq.heappop(self._key_ages)
             self.keys.pop(key, None)
@@ -239,7 +263,7 @@ _DBTL_VOID = DbtlFolded(valid=False)
 _DBTL_VALID = DbtlFolded(valid=True)
 
 
-class DbtlFold(_Leadership):
+class DbtlFold(_Fold[Lsn]):
     """The fold of the log of one realm.
 
     Attributes:
@@ -253,9 +277,6 @@ class DbtlFold(_Leadership):
         self.next_lsn = Lsn(1)
         self.through = Through(Csn(0), Offset(0))
         self.gtl_log_id = ""
-        self.committed: dict[TxnId, Lsn] = {}
-        self.refused: set[TxnId] = set()
-        self._txn_ages: list[tuple[int, TxnId]] = []
 
     @property
     def tail(self) -> Lsn:
@@ -269,10 +290,6 @@ class DbtlFold(_Leadership):
         self.offset = Offset(offset + 1)
         return folded
 
-    def is_expired(self, txid: TxnId) -> bool:
-        """Tell whether the transaction began so long ago that its outcome is no longer remembered."""
-        return began_at(txid) < self.now - 2 * LIFE_MS
-
     def _fold(self, record: DbtlRecord) -> DbtlFolded:
         if isinstance(record, Entries):
             return self._entries(record)
@@ -280,47 +297,38 @@ class DbtlFold(_Leadership):
             return self._dbtm_epoch(record)
         if isinstance(record, Genesis):
             return _DBTL_VALID if self._genesis(record) else _DBTL_VOID
-        if record.epoch != self.epoch:
-            return _DBTL_VOID
-        if isinstance(record, Resign):
-            self.resigned = True
-            return _DBTL_VALID
-        return self._refusals(record)
+        if isinstance(record, Refused):
+            return self._refusals(record)
+        return _DBTL_VALID if self._resign(record) else _DBTL_VOID
 
     def _dbtm_epoch(self, record: DbtmEpoch) -> DbtlFolded:
+        if record.epoch > self.epoch and self.gtl_log_id not in ("", record.gtl_log_id):
+            raise self._refusal(
+                f"its realm was coordinated under GTL {self.gtl_log_id}, the leader of epoch {record.epoch} names "
+                f"GTL {record.gtl_log_id}: check which log the GTM uses"
+            )
         if not self._claim(record):
             return _DBTL_VOID
-        if self.gtl_log_id and record.gtl_log_id != self.gtl_log_id:
-            raise LogError(
-                f"log {self.log}, offset {self.offset}: its realm was coordinated under GTL {self.gtl_log_id}, "
-                f"the leader of epoch {record.epoch} names GTL {record.gtl_log_id}: check which log the GTM uses"
-            )
         self.gtl_log_id = record.gtl_log_id
         return _DBTL_VALID
 
     def _entries(self, record: Entries) -> DbtlFolded:
-        if record.epoch != self.epoch or record.first_lsn != self.next_lsn:
+        if not self._leads(record.epoch) or record.first_lsn != self.next_lsn:
             return _DBTL_VOID
         self._see(record.time)
         numbered = tuple((Lsn(record.first_lsn + i), entry) for i, entry in enumerate(record.entries))
         for lsn, entry in numbered:
-            self.committed[entry.txid] = lsn
-            heapq.heappush(self._txn_ages, (began_at(entry.txid), entry.txid))
+            self._commit(entry.txid, lsn)
         self.next_lsn = Lsn(record.first_lsn + len(numbered))
-        if record.gtl_through.csn >= self.through.csn:
-            self.through = record.gtl_through
-        self._forget()
+        self.through = _later(self.through, record.gtl_through)
         return DbtlFolded(valid=True, entries=numbered)
 
     def _refusals(self, record: Refused) -> DbtlFolded:
-        txids = tuple(t for t in record.txids if t not in self.committed and not self.is_expired(t))
-        self.refused.update(txids)
-        for txid in txids:
-            heapq.heappush(self._txn_ages, (began_at(txid), txid))
-        return DbtlFolded(valid=True, refused=txids)
+        if not self._leads(record.epoch):
+            return _DBTL_VOID
+        return DbtlFolded(valid=True, refused=self._refuse(record.txids))
 
-    def _forget(self) -> None:
-        while self._txn_ages and self._txn_ages[0][0] < self.now - 2 * LIFE_MS:
-            _, txid = heapq.heappop(self._txn_ages)
-            self.committed.pop(txid, None)
-            self.refused.discard(txid)
+
+def _later(one: Through, other: Through) -> Through:
+    """Return the one that reaches further; neither number ever goes back."""
+    return max(one, other, key=lambda through: (through.csn, through.offset))

@@ -64,7 +64,7 @@ def logs(draw: st.DrawFn) -> list[DbtlRecord]:
             first = Lsn(lsn + 1 if wrong_first else lsn)
             through = Through(Csn(0), Offset(0))
             records.append(Entries(Epoch(epoch + wrong_epoch), first, Millis(BEGIN), through, entries))
-            lsn += 0 if wrong_epoch or wrong_first else count
+            lsn += 0 if wrong_epoch or wrong_first or not epoch else count
     return records
 
 
@@ -84,7 +84,7 @@ def naive_replay(records: Sequence[DbtlRecord], end: int) -> tuple[Rows, int]:
     for record in records[:end]:
         if isinstance(record, DbtmEpoch):
             epoch = max(epoch, record.epoch)
-        if isinstance(record, Entries) and record.epoch == epoch and record.first_lsn == lsn + 1:
+        if isinstance(record, Entries) and record.epoch == epoch > 0 and record.first_lsn == lsn + 1:
             lsn += len(record.entries)
             for image in (image for entry in record.entries for image in entry.images):
                 rows.pop((image.collection, image.key), None)
