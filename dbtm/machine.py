@@ -489,7 +489,7 @@ class DbtmMachine:
             self._give_up()
         if self.phase not in (Phase.SERVING, Phase.FOLLOWING):
             return
-        if len(self._ledger.overlay) and now - self._asked_position >= POSITION_MS:
+        if self._ledger.overlay.applied < self._ledger.tail and now - self._asked_position >= POSITION_MS:
             self._asked_position = now
             self._desk.ask((), lambda _: None, lambda _: None)
         if self.phase == Phase.SERVING:
