@@ -31,7 +31,7 @@ RowsOf = Callable[[PredicateRead], Mapping[Key, Row] | None]
 """The newest rows of a predicate, in flight included; None: ask the database first."""
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class Refusal(msgspec.Struct, frozen=True, gc=False):
     """Why a part cannot commit as it is."""
 
     code: Code
@@ -39,7 +39,7 @@ class Refusal(msgspec.Struct, frozen=True):
     conflict: Conflict | None = None
 
 
-class Examined(msgspec.Struct, frozen=True):
+class Examined(msgspec.Struct, frozen=True, gc=False):
     """A part with the images of its writes and everything that they count on.
 
     `missing`: what must be asked of the database first: records and predicates; then nothing else counts.

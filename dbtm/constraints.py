@@ -22,7 +22,7 @@ from grit.core.values import INT_MAX, INT_MIN, Row, decode_record
 ANY_INT = Bound(INT_MIN, INT_MAX)
 
 
-class Planned(msgspec.Struct, frozen=True):
+class Planned(msgspec.Struct, frozen=True, gc=False):
     """One write with its exact images as of now.
 
     `fields`: what it changes, None = the record comes or goes (or nobody can tell); `deltas`: those of them
@@ -38,7 +38,7 @@ class Planned(msgspec.Struct, frozen=True):
     deltas: frozenset[str]
 
 
-class Question(msgspec.Struct, frozen=True):
+class Question(msgspec.Struct, frozen=True, gc=False):
     """No record, but `own`, may match `read` once the transaction's own writes are in place."""
 
     read: PredicateRead
@@ -46,7 +46,7 @@ class Question(msgspec.Struct, frozen=True):
     message: str
 
 
-class Demand(msgspec.Struct, frozen=True):
+class Demand(msgspec.Struct, frozen=True, gc=False):
     """What the writes of a part count on, beside its own reads.
 
     `reads` conflict like the part's own; `presence`: (collection, key, sentence) of records that must exist;

@@ -104,7 +104,7 @@ class LocalJob(msgspec.Struct, eq=False):
     facts: Facts
 
 
-class Ballot(msgspec.Struct, frozen=True):
+class Ballot(msgspec.Struct, frozen=True, gc=False):
     """One part of a round; `problem`: why its bytes are no part, "" when they are."""
 
     txid: TxnId

@@ -23,7 +23,7 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
-class PendingPart(msgspec.Struct, frozen=True):
+class PendingPart(msgspec.Struct, frozen=True, gc=False):
     """One undecided part.
 
     `reads`: its own and those of its constraints. `writes`: empty for a participant that only read, and for

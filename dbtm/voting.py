@@ -32,7 +32,7 @@ from grit.core.records import CommitEntry, GtlRecord, GtmEpoch, PartEntry, Throu
 from grit.core.steps import GTL, CatchUp, CloseLink, Send, Trace
 
 
-class Decree(msgspec.Struct, frozen=True):
+class Decree(msgspec.Struct, frozen=True, gc=False):
     """A folded GTL entry of this realm."""
 
     csn: Csn

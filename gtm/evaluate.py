@@ -22,7 +22,7 @@ from grit.core.messages import Vote, Votes
 from grit.core.outcome import Conflict
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A transaction of the round. `realms`: its participants, in the order of its parts."""
 
     txid: TxnId
@@ -36,7 +36,7 @@ class Candidate(msgspec.Struct, frozen=True):
         return (self.age, self.txid)
 
 
-class Dropped(msgspec.Struct, frozen=True):
+class Dropped(msgspec.Struct, frozen=True, gc=False):
     """Why a transaction of the round aborts."""
 
     txid: TxnId
@@ -45,7 +45,7 @@ class Dropped(msgspec.Struct, frozen=True):
     conflict: Conflict | None = None
 
 
-class Evaluation(msgspec.Struct, frozen=True):
+class Evaluation(msgspec.Struct, frozen=True, gc=False):
     """`admitted`: in the order in which they go into the log; `dropped`: in the order of age."""
 
     admitted: tuple[TxnId, ...]

@@ -12,7 +12,7 @@ from grit.core.outcome import Outcome
 from gtm.evaluate import Candidate
 
 
-class Asker(msgspec.Struct, frozen=True):
+class Asker(msgspec.Struct, frozen=True, gc=False):
     """Who waits for an answer: `id` is the one of the request on its link."""
 
     link: LinkId

@@ -15,7 +15,7 @@ from grit.core.queries import OrderBy
 from grit.core.values import Row
 
 
-class Get(msgspec.Struct, frozen=True):
+class Get(msgspec.Struct, frozen=True, gc=False):
     """One record or "absent". `fields` None: all; the key fields are not added by themselves."""
 
     realm: Realm
@@ -24,7 +24,7 @@ class Get(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] | None = None
 
 
-class GetMany(msgspec.Struct, frozen=True):
+class GetMany(msgspec.Struct, frozen=True, gc=False):
     """Records or "absent", in the order of the keys; a key may come twice."""
 
     realm: Realm
@@ -33,7 +33,7 @@ class GetMany(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] | None = None
 
 
-class Find(msgspec.Struct, frozen=True):
+class Find(msgspec.Struct, frozen=True, gc=False):
     """The records that match, ordered (ties by canonical key), at most `limit`; None = all."""
 
     realm: Realm
@@ -44,7 +44,7 @@ class Find(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] | None = None
 
 
-class Count(msgspec.Struct, frozen=True):
+class Count(msgspec.Struct, frozen=True, gc=False):
     """How many records match."""
 
     realm: Realm
@@ -52,7 +52,7 @@ class Count(msgspec.Struct, frozen=True):
     where: Where = EVERYTHING
 
 
-class Sum(msgspec.Struct, frozen=True):
+class Sum(msgspec.Struct, frozen=True, gc=False):
     """The sum of a number field over the records that match; nulls count as nothing, of none: 0."""
 
     realm: Realm
@@ -61,7 +61,7 @@ class Sum(msgspec.Struct, frozen=True):
     where: Where = EVERYTHING
 
 
-class Insert(msgspec.Struct, frozen=True):
+class Insert(msgspec.Struct, frozen=True, gc=False):
     """A new record; ALREADY_EXISTS when the key is there.
 
     `row` holds its key fields. `key` is made from them by `validate`; b"" before that.
@@ -73,7 +73,7 @@ class Insert(msgspec.Struct, frozen=True):
     key: Key = Key(b"")
 
 
-class Put(msgspec.Struct, frozen=True):
+class Put(msgspec.Struct, frozen=True, gc=False):
     """The full record, inserted or replaced; `row` and `key` as in `Insert`."""
 
     realm: Realm
@@ -82,7 +82,7 @@ class Put(msgspec.Struct, frozen=True):
     key: Key = Key(b"")
 
 
-class Patch(msgspec.Struct, frozen=True):
+class Patch(msgspec.Struct, frozen=True, gc=False):
     """Change the named fields, null = remove; NOT_FOUND when the record is absent."""
 
     realm: Realm
@@ -91,7 +91,7 @@ class Patch(msgspec.Struct, frozen=True):
     changes: Row
 
 
-class Delete(msgspec.Struct, frozen=True):
+class Delete(msgspec.Struct, frozen=True, gc=False):
     """Remove a record; NOT_FOUND when absent. `detach`: a node's relationships too."""
 
     realm: Realm
@@ -100,7 +100,7 @@ class Delete(msgspec.Struct, frozen=True):
     detach: bool = False
 
 
-class Increment(msgspec.Struct, frozen=True):
+class Increment(msgspec.Struct, frozen=True, gc=False):
     """Add to an int field; commutes with other increments and tells no value."""
 
     realm: Realm
@@ -110,7 +110,7 @@ class Increment(msgspec.Struct, frozen=True):
     delta: int
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, gc=False):
     """Make or replace the relationship between two nodes; `collection` is its type."""
 
     realm: Realm
@@ -125,7 +125,7 @@ class Link(msgspec.Struct, frozen=True):
         return edge_key(self.start, self.end)
 
 
-class Unlink(msgspec.Struct, frozen=True):
+class Unlink(msgspec.Struct, frozen=True, gc=False):
     """Remove a relationship; NOT_FOUND when there is none."""
 
     realm: Realm
@@ -147,7 +147,7 @@ class Direction(StrEnum):
     BOTH = "both"
 
 
-class Neighbours(msgspec.Struct, frozen=True):
+class Neighbours(msgspec.Struct, frozen=True, gc=False):
     """The relationships of one type at a node: records with `start`, `end` and properties, by canonical key.
 
     `collection` and `key` are the node's.
@@ -167,23 +167,23 @@ Change = Insert | Put | Patch | Delete | Increment | Link | Unlink
 Operation = Read | Change
 
 
-class Nothing(msgspec.Struct, frozen=True):
+class Nothing(msgspec.Struct, frozen=True, gc=False):
     """A write was taken."""
 
 
-class RowResult(msgspec.Struct, frozen=True):
+class RowResult(msgspec.Struct, frozen=True, gc=False):
     """Of Get; None = absent."""
 
     row: Row | None
 
 
-class RowsResult(msgspec.Struct, frozen=True):
+class RowsResult(msgspec.Struct, frozen=True, gc=False):
     """Of GetMany (None = absent), Find, Neighbours."""
 
     rows: tuple[Row | None, ...]
 
 
-class NumberResult(msgspec.Struct, frozen=True):
+class NumberResult(msgspec.Struct, frozen=True, gc=False):
     """Of Count an int; of Sum what the field is."""
 
     number: int | Decimal | float
@@ -192,7 +192,7 @@ class NumberResult(msgspec.Struct, frozen=True):
 Result = Nothing | RowResult | RowsResult | NumberResult
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True, gc=False):
     """What must hold for a `Transact` to commit: the record is absent, or there and satisfies `where`."""
 
     realm: Realm
@@ -202,7 +202,7 @@ class Condition(msgspec.Struct, frozen=True):
     where: Where = EVERYTHING
 
 
-class Begin(msgspec.Struct, frozen=True):
+class Begin(msgspec.Struct, frozen=True, gc=False):
     """How a transaction begins.
 
     Attributes:

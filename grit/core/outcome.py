@@ -19,7 +19,7 @@ class State(StrEnum):
     UNKNOWN = "UNKNOWN"  # the arbiter no longer remembers
 
 
-class Conflict(msgspec.Struct, frozen=True, array_like=True):
+class Conflict(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Against what a read failed.
 
     Attributes:
@@ -49,7 +49,7 @@ class Conflict(msgspec.Struct, frozen=True, array_like=True):
         return f"{self.realm}.{self.collection}/({names}) {how} by {who} {when}"
 
 
-class Outcome(msgspec.Struct, frozen=True, array_like=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What the arbiter says of a transaction or an idempotency key.
 
     Attributes:

@@ -77,7 +77,7 @@ class Write(msgspec.Struct, frozen=True, array_like=True, gc=False):
     deltas: tuple[tuple[str, int], ...] = ()
 
 
-class Part(msgspec.Struct, frozen=True, array_like=True):
+class Part(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """`position`: the Lsn at which all reads are exact; 0 when nothing was read."""
 
     position: Lsn

@@ -7,7 +7,7 @@ from grit.core.predicate import Where
 from grit.core.values import Row
 
 
-class Cursor(msgspec.Struct, frozen=True):
+class Cursor(msgspec.Struct, frozen=True, gc=False):
     """A player's place in its log, kept in the database (`grit_position`), compared and set as one.
 
     Attributes:
@@ -23,21 +23,21 @@ class Cursor(msgspec.Struct, frozen=True):
     lsn: Lsn
 
 
-class OrderBy(msgspec.Struct, frozen=True, array_like=True):
+class OrderBy(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Ascending unless told; null first in ascending order. Ties go by canonical key, ascending."""
 
     field: str
     descending: bool = False
 
 
-class GetRows(msgspec.Struct, frozen=True, tag="get", array_like=True):
+class GetRows(msgspec.Struct, frozen=True, gc=False, tag="get", array_like=True):
     """The records of some keys."""
 
     collection: Collection
     keys: tuple[Key, ...]
 
 
-class FindRows(msgspec.Struct, frozen=True, tag="find", array_like=True):
+class FindRows(msgspec.Struct, frozen=True, gc=False, tag="find", array_like=True):
     """The records that match, ordered, at most `limit` (None = all)."""
 
     collection: Collection
@@ -49,7 +49,7 @@ class FindRows(msgspec.Struct, frozen=True, tag="find", array_like=True):
 Query = GetRows | FindRows
 
 
-class StoreAnswer(msgspec.Struct, frozen=True):
+class StoreAnswer(msgspec.Struct, frozen=True, gc=False):
     """Rows between two looks at the position, all on one connection.
 
     `before` and `after` are the player's cursor before and after the rows were read (None: never
@@ -63,7 +63,7 @@ class StoreAnswer(msgspec.Struct, frozen=True):
     after: Cursor | None
 
 
-class RowWrite(msgspec.Struct, frozen=True):
+class RowWrite(msgspec.Struct, frozen=True, gc=False):
     """The newest value of one record; None = it is deleted."""
 
     collection: Collection

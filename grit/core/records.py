@@ -14,7 +14,7 @@ from grit.core.ids import Collection, Csn, Epoch, Key, LeaderId, Lsn, Millis, Of
 FORMAT = 1
 
 
-class Genesis(msgspec.Struct, frozen=True, array_like=True, tag="genesis"):
+class Genesis(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="genesis"):
     """The identity of a log; valid only as the first record ever. `realm` is "" in the GTL."""
 
     log_id: str
@@ -22,7 +22,7 @@ class Genesis(msgspec.Struct, frozen=True, array_like=True, tag="genesis"):
     format: int
 
 
-class GtmEpoch(msgspec.Struct, frozen=True, array_like=True, tag="gtm_epoch"):
+class GtmEpoch(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="gtm_epoch"):
     """A GTM claims leadership."""
 
     epoch: Epoch
@@ -31,7 +31,7 @@ class GtmEpoch(msgspec.Struct, frozen=True, array_like=True, tag="gtm_epoch"):
     time: Millis
 
 
-class DbtmEpoch(msgspec.Struct, frozen=True, array_like=True, tag="dbtm_epoch"):
+class DbtmEpoch(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="dbtm_epoch"):
     """A DBTM claims leadership of its realm; `gtl_log_id` ties its log to one GTL."""
 
     epoch: Epoch
@@ -41,14 +41,14 @@ class DbtmEpoch(msgspec.Struct, frozen=True, array_like=True, tag="dbtm_epoch"):
     gtl_log_id: str
 
 
-class Fence(msgspec.Struct, frozen=True, array_like=True, tag="fence"):
+class Fence(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="fence"):
     """GTL: votes of the realm's DBTM epochs below `epoch` count no more."""
 
     realm: Realm
     epoch: Epoch
 
 
-class PartEntry(msgspec.Struct, frozen=True, array_like=True):
+class PartEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One realm's share of a global transaction.
 
     Attributes:
@@ -65,7 +65,7 @@ class PartEntry(msgspec.Struct, frozen=True, array_like=True):
     part: bytes
 
 
-class CommitEntry(msgspec.Struct, frozen=True, array_like=True):
+class CommitEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One global transaction, whole. Its Csn is the record's `first_csn` plus its place in it."""
 
     txid: TxnId
@@ -76,7 +76,7 @@ class CommitEntry(msgspec.Struct, frozen=True, array_like=True):
     origin: str = ""
 
 
-class Commits(msgspec.Struct, frozen=True, array_like=True, tag="commits"):
+class Commits(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="commits"):
     """GTL: decisions of a GTM, in order."""
 
     epoch: Epoch
@@ -85,7 +85,7 @@ class Commits(msgspec.Struct, frozen=True, array_like=True, tag="commits"):
     entries: tuple[CommitEntry, ...]
 
 
-class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+class Refused(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refused"):
     """These transactions (their begin stands in their id) and keys can never commit from here on.
 
     In the GTL it counts from anybody (`epoch` is 0); in a DBTL only from the leader of `epoch`.
@@ -96,13 +96,13 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     keys: tuple[str, ...] = ()
 
 
-class Resign(msgspec.Struct, frozen=True, array_like=True, tag="resign"):
+class Resign(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="resign"):
     """The leader of `epoch` gives up: a standby may claim at once."""
 
     epoch: Epoch
 
 
-class Image(msgspec.Struct, frozen=True, array_like=True):
+class Image(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What one write made of one record.
 
     Attributes:
@@ -117,7 +117,7 @@ class Image(msgspec.Struct, frozen=True, array_like=True):
     before: bytes | None
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One committed transaction of a realm. Its Lsn is the record's `first_lsn` plus its place in it.
 
     `csn` is 0 for a local transaction; `images` is empty for a participant that only read.
@@ -131,14 +131,14 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     origin: str = ""
 
 
-class Through(msgspec.Struct, frozen=True, array_like=True):
+class Through(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Every committed entry of the realm with a Csn up to `csn` lies in the DBTL; GTL read up to `offset`."""
 
     csn: Csn
     offset: Offset
 
 
-class Entries(msgspec.Struct, frozen=True, array_like=True, tag="entries"):
+class Entries(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="entries"):
     """DBTL: committed transactions of a realm, in order; without entries it is a renewal."""
 
     epoch: Epoch

@@ -23,51 +23,51 @@ DBTL = "dbtl"
 """The two names by which a machine speaks of its logs."""
 
 
-class Tick(msgspec.Struct, frozen=True):
+class Tick(msgspec.Struct, frozen=True, gc=False):
     """Time has passed; comes every few milliseconds."""
 
 
-class LinkOpened(msgspec.Struct, frozen=True):
+class LinkOpened(msgspec.Struct, frozen=True, gc=False):
     """A link is up. `peer`: its role and name, such as ("sidecar", "shop-1") or ("dbtm", "orders")."""
 
     link: LinkId
     peer: tuple[str, str]
 
 
-class LinkClosed(msgspec.Struct, frozen=True):
+class LinkClosed(msgspec.Struct, frozen=True, gc=False):
     """A link is down; nothing more comes over it, what was under way may be lost."""
 
     link: LinkId
 
 
-class Received(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True, gc=False):
     """A message came over a link."""
 
     link: LinkId
     message: Message
 
 
-class LogFolded(msgspec.Struct, frozen=True):
+class LogFolded(msgspec.Struct, frozen=True, gc=False):
     """The tail of `log` has read these records, in order, next to the ones before."""
 
     log: str
     records: tuple[tuple[Offset, GtlRecord | DbtlRecord], ...]
 
 
-class LogCaughtUp(msgspec.Struct, frozen=True):
+class LogCaughtUp(msgspec.Struct, frozen=True, gc=False):
     """A read of `log` that began after the `CatchUp` effect was carried out has reached the end."""
 
     log: str
 
 
-class AppendUnknown(msgspec.Struct, frozen=True):
+class AppendUnknown(msgspec.Struct, frozen=True, gc=False):
     """An append may have landed, or land later. `token` is the effect's."""
 
     log: str
     token: int
 
 
-class AppendRefused(msgspec.Struct, frozen=True):
+class AppendRefused(msgspec.Struct, frozen=True, gc=False):
     """An append definitely did not happen (the log is full or away); `reason` is one line."""
 
     log: str
@@ -75,18 +75,18 @@ class AppendRefused(msgspec.Struct, frozen=True):
     reason: str
 
 
-class DrainAsked(msgspec.Struct, frozen=True):
+class DrainAsked(msgspec.Struct, frozen=True, gc=False):
     """The process is told to stop: take nothing new, finish what is under way, give the leadership back."""
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send a message; lost when the link is down."""
 
     link: LinkId
     message: Message
 
 
-class Append(msgspec.Struct, frozen=True):
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Append a record to `log`. `token` names it in a failure."""
 
     log: str
@@ -94,13 +94,13 @@ class Append(msgspec.Struct, frozen=True):
     record: GtlRecord | DbtlRecord
 
 
-class CatchUp(msgspec.Struct, frozen=True):
+class CatchUp(msgspec.Struct, frozen=True, gc=False):
     """Read `log` to its end now, report what comes, then `LogCaughtUp`."""
 
     log: str
 
 
-class CloseLink(msgspec.Struct, frozen=True):
+class CloseLink(msgspec.Struct, frozen=True, gc=False):
     """Close a link: a protocol error of the peer, or a newer link took its place."""
 
     link: LinkId
@@ -113,7 +113,7 @@ class Halt(msgspec.Struct, frozen=True):
     error: Exception
 
 
-class Trace(msgspec.Struct, frozen=True):
+class Trace(msgspec.Struct, frozen=True, gc=False):
     """A finished piece of work for the trace: `parent` is a traceparent, times are by `now`."""
 
     name: str
