@@ -22,17 +22,16 @@ def one_process(folder: Path) -> tuple[Path, str]:
 
 def own_processes(folder: Path) -> tuple[Path, str, Mapping[str, Sequence[str]]]:
     """Write a configuration with addresses; return its file, the sidecar's address, and a command for each role."""
-    gtm, link, listen, *dbtms = free_ports(3 + len(REALMS))
+    gtm, listen, *dbtms = free_ports(2 + len(REALMS))
     sidecar = f"{HOST}:{listen}"
     text = BUILTIN_REALMS
     for engine, port in zip(REALMS.values(), dbtms, strict=True):
         text = text.replace(f"    engine: {engine}\n", f'    engine: {engine}\n    dbtm: ["{HOST}:{port}"]\n')
     config = folder / "grit.yaml"
-    config.write_text(f'{_head(sidecar, link)}gtm: ["{HOST}:{gtm}"]\n{text}', encoding="utf-8")
+    config.write_text(f'{_head(sidecar)}gtm: ["{HOST}:{gtm}"]\n{text}', encoding="utf-8")
     roles = ["gtm", *(f"dbtm {realm}" for realm in REALMS), *(f"player {realm}" for realm in REALMS), "sidecar"]
     return config, sidecar, {role: [GRIT, "serve", *role.split(), "-c", str(config)] for role in roles}
 
 
-def _head(sidecar: str, link: int | None = None) -> str:
-    where = f'listen: "{sidecar}"' + ("" if link is None else f', link: "{HOST}:{link}"')
-    return f"log: {{kind: embedded, path: var/log}}\nsidecar: {{{where}}}\n"
+def _head(sidecar: str) -> str:
+    return f'log: {{kind: embedded, path: var/log}}\nsidecar: {{listen: "{sidecar}"}}\n'

@@ -9,7 +9,7 @@ _CONFIG = """\
 # ${NAME} and ${NAME:-default} stand for environment variables.
 log: {kind: embedded, path: var/log}
 gtm: ["127.0.0.1:7410"]
-sidecar: {listen: "127.0.0.1:7400", link: "127.0.0.1:7401"}
+sidecar: {listen: "127.0.0.1:7400"}
 """
 
 _APP = '''\

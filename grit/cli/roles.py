@@ -123,6 +123,7 @@ class Process:
                 gtm=self._gtm_addresses(),
                 dbtms=dbtms,
                 limits=config.limits,
+                advertise=config.sidecar.advertise,
             )
         if name.kind == RoleKind.GTM:
             return await self._make_gtm(name)

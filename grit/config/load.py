@@ -76,8 +76,14 @@ def _path(piece: Piece, base: Path) -> Path:
 
 
 def _sidecar(section: Section) -> SidecarConfig:
-    section.expect("listen", "link")
-    return SidecarConfig(**{name: parse_address(value) for name, _, value in section})
+    section.expect("listen", "advertise")
+    advertise = section.get("advertise")
+    config = SidecarConfig(**{name: parse_address(value) for name, _, value in section})
+    if advertise is not None and config.advertise.endswith(":0"):
+        advertise.refuse(
+            f"{advertise.path} is {config.advertise}, where nobody can be reached: give the port, or leave it out"
+        )
+    return config
 
 
 def _telemetry(section: Section, base: Path) -> TelemetryConfig:

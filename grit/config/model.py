@@ -30,10 +30,10 @@ class LogConfig:
 
 @dataclass(frozen=True)
 class SidecarConfig:
-    """Addresses of the sidecar: `listen` for services (gRPC), `link` for the sidecars of called services."""
+    """Addresses of the sidecar: where it listens (gRPC), and at which called services reach it; "" = the same."""
 
     listen: str = "127.0.0.1:7400"
-    link: str = "127.0.0.1:7401"
+    advertise: str = ""
 
 
 @dataclass(frozen=True)

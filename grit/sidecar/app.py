@@ -54,6 +54,7 @@ class SidecarRole:
         clock: Clock | None = None,
     ) -> None:
         self._listen = listen
+        self._bound = ""
         self._advertise = advertise
         self._drain_ms = drain_ms
         self._clock = clock or Clock()
@@ -74,7 +75,7 @@ class SidecarRole:
     @property
     def address(self) -> str:
         """Return host:port of the gRPC server, with the bound port once it has started."""
-        return self._requests.home or self._listen
+        return self._bound or self._listen
 
     async def start(self) -> None:
         """Begin to serve, and to dial; transactions are Unavailable until the roles can be reached.
@@ -89,7 +90,8 @@ class SidecarRole:
         reflection.enable_server_reflection((SERVICE, ADMIN, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         port = self._bind(server)
         host = self._listen.rpartition(":")[0]
-        self._requests.home = self._advertise or f"{host}:{port}"
+        self._bound = self._listen if self._listen.startswith("unix:") else f"{host}:{port}"
+        self._requests.home = self._advertise or self._bound
         self._admin.address = self._requests.home
         await server.start()
         self._server = server

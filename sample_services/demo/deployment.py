@@ -103,7 +103,7 @@ def role_names() -> list[str]:
 
 def address_names() -> list[str]:
     """Return the variables of the catalogue that stand for addresses."""
-    return ["GTM", "SIDECAR", "SIDECAR_LINK", *(f"DBTM_{realm.upper()}" for realm in REALMS)]
+    return ["GTM", "SIDECAR", *(f"DBTM_{realm.upper()}" for realm in REALMS)]
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

@@ -120,7 +120,7 @@ class Deployment:
         self.folder = folder
         self.config = folder / "grit.yaml"
         self.processes: dict[str, Process] = {}
-        ports = dict(zip((7410, 7400, 7401, 7420, 7421, 7422), free_ports(6), strict=True))
+        ports = dict(zip((7410, 7400, 7420, 7421, 7422), free_ports(5), strict=True))
         self.sidecar = f"{HOST}:{ports[7400]}"
         self.gtm = f"{HOST}:{ports[7410]}"
         self.dbtm_orders = f"{HOST}:{ports[7420]}"

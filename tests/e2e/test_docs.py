@@ -27,7 +27,7 @@ import grit.client as grit
 from tests.e2e.documents import DOCS, Block, blocks_of, commands_of, pages, read_page
 
 GRIT = Path(sys.executable).with_name("grit")
-PORTS = ("7400", "7401", "7410", "7420", "7421", "7422", "9100")
+PORTS = ("7400", "7410", "7420", "7421", "7422", "9100")
 """Those of the documents; each stands for a free one."""
 LANGUAGES = {"python", "console", "text", "yaml"}
 LIMIT_S = 60
