@@ -23,6 +23,7 @@ from enum import StrEnum
 from typing import Any
 
 from dbtm.certify import Certifier
+from dbtm.confirming import Confirming
 from dbtm.constraints import Constraints
 from dbtm.effects import Effect, Event, Restart, StoreFailed, StoreRead
 from dbtm.jobs import StoreDesk
@@ -49,6 +50,7 @@ from grit.core.messages import (
     OutcomeAnswered,
     ReadAsked,
     StatusAsked,
+    ValidateAsked,
     VoteAsked,
 )
 from grit.core.outcome import Outcome, State
@@ -133,6 +135,7 @@ class DbtmMachine:
         certifier = Certifier(self._realm, Constraints(realm), self._ledger.history, self._ledger.pending)
         shared = (self._realm, self._ledger, certifier, self._desk, self._effects, self._clock, self._limits)
         self._reading = Reading(self._realm, self._ledger, self._desk, self._effects)
+        self._confirming = Confirming(self._realm, self._ledger, self._effects, self._clock, self._limits)
         self._locals = LocalCommits(*shared)
         self._voting = Voting(*shared)
         self._merge = Merge(self._ledger, self._desk, self._clock, lambda: self._retry_in(Phase.MERGING))
@@ -200,10 +203,12 @@ class DbtmMachine:
                 self._look_again()
         elif isinstance(message, DescribeAsked):
             self._effects.append(Send(link, DescribeAnswered(message.id, self.describe())))
-        elif isinstance(message, ReadAsked | ExtendAsked | CommitAsked | StatusAsked):
+        elif isinstance(message, ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | StatusAsked):
             self._asked(link, message)
 
-    def _asked(self, link: LinkId, message: ReadAsked | ExtendAsked | CommitAsked | StatusAsked) -> None:
+    def _asked(
+        self, link: LinkId, message: ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | StatusAsked
+    ) -> None:
         if self.phase != Phase.SERVING:
             leader = self._ledger.fold.address if self.phase == Phase.FOLLOWING else ""
             text = f"realm {self._realm}: its DBTM is {self.phase.value}"
@@ -212,6 +217,8 @@ class DbtmMachine:
             self._reading.asked(self._clock.now, link, message)
         elif isinstance(message, ExtendAsked):
             self._reading.extend(link, message)
+        elif isinstance(message, ValidateAsked):
+            self._confirming.asked(link, message)
         elif isinstance(message, CommitAsked):
             self._locals.asked(link, message)
         else:
@@ -241,6 +248,7 @@ class DbtmMachine:
         """A pending global was decided: what waited for it goes on."""
         self._locals.decided()
         self._reading.decided()
+        self._confirming.look_again()
 
     # --- logs ---------------------------------------------------------------------------------------
 
@@ -252,6 +260,7 @@ class DbtmMachine:
                 assert isinstance(record, DbtlRecord)
                 self._fold_dbtl(offset, record)
             self._reading.folded()
+            self._confirming.look_again()
         self._advance()
 
     def _folded_gtl(self, event: LogFolded) -> None:
@@ -277,6 +286,8 @@ class DbtmMachine:
         if mine:
             assert folded.valid or self._ledger.fold.epoch != self.epoch, f"own record at {offset} is void"
             self._appending = max(0, self._appending - 1)
+            if folded.valid:
+                self._confirming.confirmed()
         self._trace(folded)
         refused = record.txids if folded.valid and isinstance(record, Refused) else ()
         if folded.entries or refused:
@@ -344,6 +355,8 @@ class DbtmMachine:
         if log == DBTL:
             self._appending += 1
             self._appended_at = self._clock.now
+            if isinstance(record, Entries | Refused):
+                self._confirming.handed()
         self._effects.append(Append(log, self._token, record))
 
     def _flush(self) -> None:
@@ -356,7 +369,7 @@ class DbtmMachine:
             self._append(DBTL, record)
         elif self.phase == Phase.RESIGNING:
             self._append(DBTL, Resign(self.epoch))
-        elif self._is_renewal_due(through):
+        elif self._confirming.is_record_wanted or self._is_renewal_due(through):
             self._append(DBTL, Entries(self.epoch, Lsn(self._ledger.tail + 1), self._clock.now, through, ()))
 
     def _is_renewal_due(self, through: Through) -> bool:
@@ -457,6 +470,7 @@ class DbtmMachine:
         self._voting.stop()
         self._locals.drop(leader)
         self._reading.decline_all(Code.NO_LEADER, f"realm {self._realm} has no leader now", leader)
+        self._confirming.decline_all(f"realm {self._realm} has no leader now", leader)
         self._desk.drop()
         self._ledger.forget_in_flight()
         self._merge.drop()
@@ -499,6 +513,7 @@ class DbtmMachine:
         """What time brings to a leader."""
         self._locals.tick()
         self._reading.tick(now)
+        self._confirming.tick()
         since = self._voting.waits_since()
         if since is not None and now - since >= self._limits.pending_fold_ms:
             self._effects.append(CatchUp(GTL))
@@ -528,6 +543,7 @@ class DbtmMachine:
             self._voting.stop()
             self._locals.drop("")
             self._reading.decline_all(Code.NO_LEADER, f"realm {self._realm}: its leader resigns", "")
+            self._confirming.decline_all(f"realm {self._realm}: its leader resigns", "")
             self.phase = Phase.RESIGNING
         elif self.phase in TAKING_OVER:
             self._give_up()
@@ -573,5 +589,6 @@ class DbtmMachine:
             "pending": len(ledger.pending.parts),
             "overlay": len(ledger.overlay),
             "history": ledger.history.size(),
+            "validating": self._confirming.count(),
             **self._locals.count(),
         }

@@ -53,6 +53,7 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     timeout_ms: int = 0
     idempotency_key: str = ""
+    read_only: bool = False
     age: int = 0
 
 
@@ -99,7 +100,13 @@ class Client:
         await self._channel.close()
 
     def transactional(
-        self, max_attempts: int = ATTEMPTS_MAX, *, timeout_ms: int = 0, name: str = "", idempotency_key: str = ""
+        self,
+        max_attempts: int = ATTEMPTS_MAX,
+        *,
+        timeout_ms: int = 0,
+        name: str = "",
+        idempotency_key: str = "",
+        read_only: bool = False,
     ) -> Callable[[Callable[Concatenate[Transaction, P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
         """Make of `async def body(txn, ...)` a function that runs it in a transaction, again when it must.
 
@@ -110,7 +117,9 @@ class Client:
             max_attempts: How often it is run at most.
             timeout_ms: Of each attempt.
             name: For messages and traces; the function's own by default.
-            idempotency_key: At most one transaction with it ever commits; see `Client.transact`.
+            idempotency_key: At most one transaction with it ever commits; see `Client.transact`. A transaction that wrote
+                nothing ignores it.
+            read_only: Writes are refused, those of called services too.
 
         Raises:
             TxnAborted: From the function: every attempt was aborted.
@@ -119,7 +128,12 @@ class Client:
         """
 
         def decorate(body: Callable[Concatenate[Transaction, P], Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-            begin = Begin(name=(name or body.__name__)[:64], timeout_ms=timeout_ms, idempotency_key=idempotency_key)
+            begin = Begin(
+                name=(name or body.__name__)[:64],
+                timeout_ms=timeout_ms,
+                idempotency_key=idempotency_key,
+                read_only=read_only,
+            )
 
             @functools.wraps(body)
             async def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -135,15 +149,17 @@ class Client:
         return decorate
 
     def transaction(
-        self, *, timeout_ms: int = 0, name: str = "", idempotency_key: str = ""
+        self, *, timeout_ms: int = 0, name: str = "", idempotency_key: str = "", read_only: bool = False
     ) -> AbstractAsyncContextManager[Transaction]:
         """Return `async with db.transaction() as txn`: one attempt, committed at the end of the block.
+
+        The arguments are those of `transactional`.
 
         Raises:
             TxnAborted: From the block's end, or in place of an exception that was made of stale reads.
             GritError: As `transactional`.
         """
-        begin = Begin(name=name, timeout_ms=timeout_ms, idempotency_key=idempotency_key)
+        begin = Begin(name=name, timeout_ms=timeout_ms, idempotency_key=idempotency_key, read_only=read_only)
         return _Attempts(self, begin, 1)
 
     def joined(self) -> Transaction:
@@ -248,6 +264,7 @@ class Client:
         return pb.BeginRequest(
             timeout_ms=begin.timeout_ms,
             idempotency_key=begin.idempotency_key,
+            read_only=begin.read_only,
             age=begin.age,
             traceparent=current_traceparent(),
             service=self.service,

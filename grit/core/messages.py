@@ -65,6 +65,26 @@ class ExtendAnswered(_Message, frozen=True, tag="extend_ok"):
     too_old: bool = False
 
 
+class ValidateAsked(_Message, frozen=True, tag="validate"):
+    """Are these reads, exact at `position`, the newest? Asked when all reads of a transaction are done; has no effect."""
+
+    id: int
+    reads: tuple[Read, ...]
+    position: Lsn
+
+
+class ValidateAnswered(_Message, frozen=True, tag="validate_ok"):
+    """What is said of reads by a leader that has confirmed that it led when it looked.
+
+    `conflict` None: they were, at a moment after the question. `too_old`: what was written since is not remembered.
+    """
+
+    id: int
+    conflict: Conflict | None
+    too_old: bool
+    now: Millis
+
+
 class CommitAsked(_Message, frozen=True, tag="commit"):
     """Commit a local transaction. Sent once; a lost answer is resolved by `StatusAsked`."""
 
@@ -234,6 +254,8 @@ Message = (
     | ReadAnswered
     | ExtendAsked
     | ExtendAnswered
+    | ValidateAsked
+    | ValidateAnswered
     | CommitAsked
     | SubmitAsked
     | StatusAsked

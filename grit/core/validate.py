@@ -73,8 +73,6 @@ def validated_begin(begin: Begin, limits: Limits) -> Begin:
         raise GritError(
             Code.UNSUPPORTED, "isolation snapshot is not supported yet: leave it out for strict serializability"
         )
-    if begin.read_only:
-        raise GritError(Code.UNSUPPORTED, "read_only is not supported yet: leave it out, a transaction may only read")
     if begin.staleness_ms:
         raise GritError(Code.UNSUPPORTED, "staleness_ms is not supported yet: leave it out to read the newest state")
     if len(begin.idempotency_key) > IDEMPOTENCY_KEY_MAX:

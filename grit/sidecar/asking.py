@@ -1,6 +1,6 @@
 """Questions under way: one id each, asked again when they were refused, settled once.
 
-Reads and extensions have no effect: lost or declined, they are asked again. A commit is sent once; from the moment that
+Reads, extensions and validations have no effect: lost or declined, they are asked again. A commit is sent once; from the moment that
 it may have been heard only `StatusAsked` follows, which gives the outcome or refuses the transaction for ever
 (protocol.md, section 5).
 """
@@ -19,6 +19,8 @@ from grit.core.messages import (
     ReadAsked,
     StatusAsked,
     SubmitAsked,
+    ValidateAnswered,
+    ValidateAsked,
 )
 from grit.core.outcome import Outcome, State
 from grit.sidecar.events import AskGtm, AskRealm, Effect, ToAnswer
@@ -30,12 +32,12 @@ COMMIT_ATTEMPTS_MAX = 20
 OUTCOME_WAIT_MS = 20_000
 """A commit whose outcome cannot be learnt for so long is answered UNKNOWN; `Status` may still tell."""
 
-RealmAnswer = ReadAnswered | ExtendAnswered
-MakeQuestion = Callable[[int], ReadAsked | ExtendAsked]
+RealmAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered
+MakeQuestion = Callable[[int], ReadAsked | ExtendAsked | ValidateAsked]
 
 
 class Question:
-    """A read or an extension: repeated until it is answered."""
+    """What has no effect: repeated until it is answered."""
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Question:
                 return message.retry_after_ms or PAUSE_MS
             self._given_up(GritError(Code.REALM_DOWN, f"realm {self._realm} does not answer: {message.message}"))
             return None
-        assert isinstance(message, ReadAnswered | ExtendAnswered)
+        assert isinstance(message, RealmAnswer)
         self._answered(message)
         return None
 

@@ -18,6 +18,8 @@ from grit.core.messages import (
     ReadAsked,
     StatusAsked,
     SubmitAsked,
+    ValidateAnswered,
+    ValidateAsked,
 )
 from grit.core.operations import Condition, Operation, Result
 from grit.core.outcome import Outcome
@@ -104,7 +106,7 @@ class CallDropped(msgspec.Struct, frozen=True):
     call: str
 
 
-ToAnswer = ReadAnswered | ExtendAnswered | OutcomeAnswered | Declined
+ToAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered | OutcomeAnswered | Declined
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -146,7 +148,7 @@ class AskRealm(msgspec.Struct, frozen=True):
     """Send to the leader of a realm's DBTM."""
 
     realm: Realm
-    message: ReadAsked | ExtendAsked | CommitAsked | StatusAsked
+    message: ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | StatusAsked
 
 
 class AskGtm(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from grit.core.queries import Query
 from grit.sidecar.asking import Asking, Question, RealmAnswer
 from grit.sidecar.reads import ConditionPlan, DetachPlan, Plan, Rows, plan_read
 from grit.sidecar.realm_part import RealmPart
+from grit.sidecar.validation import stale_error
 from grit.sidecar.writes import write_of
 
 
@@ -80,6 +81,7 @@ class Execution:
 
     Args:
         parts: Filled in as work is done; realm -> its part.
+        read_only: Writes are refused.
         done: Called when the work has come to its end.
         failed: Called instead, with an answer about the data, an abort, or a limit.
     """
@@ -91,6 +93,7 @@ class Execution:
         limits: Limits,
         asking: Asking,
         *,
+        read_only: bool,
         done: Callable[[], None],
         failed: Callable[[GritError], None],
     ) -> None:
@@ -101,6 +104,7 @@ class Execution:
         self._catalogue = catalogue
         self._limits = limits
         self._asking = asking
+        self._read_only = read_only
         self._done = done
         self._failed = failed
         self._work: Work | None = None
@@ -142,6 +146,8 @@ class Execution:
             if isinstance(step, Condition):
                 self._segment.plans.append((None, ConditionPlan(step)))
                 continue
+            if self._read_only and isinstance(step, Change):
+                raise GritError.bad_request(f"transaction {self._txid} was begun with read_only: it takes no writes")
             work.results.append(Nothing())
             if self._is_plain_write(step):
                 self._write(work, step.realm, write_of(step))
@@ -197,13 +203,9 @@ class Execution:
 
     def _extended(self, part: RealmPart, answer: ReadAnswered, extended: RealmAnswer) -> None:
         assert isinstance(extended, ExtendAnswered)
-        if extended.too_old:
-            text = f"realm {part.realm} no longer remembers what was written since Lsn {part.position:,}"
-            self._fail(GritError(Code.TOO_OLD, text))
-        elif extended.conflict is not None:
-            text = extended.conflict.sentence()
-            code = Code.PHANTOM if extended.conflict.predicate else Code.READ_CONFLICT
-            self._fail(GritError(code, text, conflict=extended.conflict))
+        stale = stale_error(part, extended)
+        if stale is not None:
+            self._fail(stale)
         else:
             part.position = answer.position
             self._accept(part.realm, answer)

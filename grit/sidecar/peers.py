@@ -25,14 +25,16 @@ from grit.core.messages import (
     ReadAsked,
     StatusAsked,
     SubmitAsked,
+    ValidateAnswered,
+    ValidateAsked,
 )
 from grit.runtime.links.port import Dialer, Link, LinkCallbacks, Links
 from grit.sidecar.clock import Clock
 
 NO_LINK_RETRY_MS = 50
 
-Asked = ReadAsked | ExtendAsked | CommitAsked | SubmitAsked | StatusAsked | CancelAsked | DescribeAsked
-PeerAnswer = ReadAnswered | ExtendAnswered | OutcomeAnswered | DescribeAnswered | Declined
+Asked = ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | SubmitAsked | StatusAsked | CancelAsked | DescribeAsked
+PeerAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered | OutcomeAnswered | DescribeAnswered | Declined
 
 
 class Asker(msgspec.Struct, frozen=True, eq=False):
@@ -130,7 +132,7 @@ class Peers:
         if not isinstance(message, PeerAnswer):
             link.close(f"a sidecar is not sent {type(message).__name__}")
             return
-        if isinstance(message, ReadAnswered | OutcomeAnswered):
+        if isinstance(message, ReadAnswered | ValidateAnswered | OutcomeAnswered):
             self._clock.see(message.now)
         waiting = self._askers.pop(message.id, None)
         if waiting is None:

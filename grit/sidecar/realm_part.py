@@ -54,10 +54,6 @@ class RealmPart:
         """Return what is certified at commit."""
         return Part(self.position, self.reads, self.buffer.writes())
 
-    def reads_only(self) -> Part:
-        """Return what is certified when only the truth of the reads is asked for."""
-        return Part(self.position, self.reads, ())
-
     def _is_covered(self, read: Read) -> bool:
         return (
             isinstance(read, KeyRead)

@@ -1,13 +1,15 @@
 r"""One open transaction, as a pure machine: what it read and wrote, the calls that it made, and its end.
 
     OPEN --commit--> SETTLING --calls settled, work done--> DECIDING --outcome--> OVER
-      |                                                        |  \--never admitted--> OPEN
-      |--an answer about the data--> its reads are certified --|
+      |                             |                          \--never admitted--> OPEN
+      |                             \--nothing was written--> VALIDATING --reads confirmed, or not--> OVER
+      |--an answer about the data--> its reads are validated --> doomed with it, or with the conflict
       \--conflict, limit, time-out--> doomed: every later operation and commit is answered with the same error
 
 Requests are carried out one at a time, in the order in which they came; the operations of a request in theirs. An answer
-about the data (DATA_CODES) is given only once the reads that led to it are certified, by a transaction of its own that
-reads only (protocol.md, section 4); the session is doomed with it, because what should have followed did not happen.
+about the data (DATA_CODES) is given only once the reads that led to it are validated, like those of a transaction that
+wrote nothing (protocol.md, sections 4 and 8); the session is doomed with it, because what should have followed did not
+happen.
 """
 
 from collections import deque
@@ -19,7 +21,7 @@ import msgspec
 
 from grit.core.catalog import RealmDef
 from grit.core.errors import DATA_CODES, Code, GritError, Kind
-from grit.core.ids import Millis, Realm, TxnId, began_at, make_txn_id
+from grit.core.ids import Millis, Realm, TxnId, began_at
 from grit.core.limits import Limits
 from grit.core.messages import CommitAsked, SubmitAsked
 from grit.core.operations import Operation
@@ -53,6 +55,7 @@ from grit.sidecar.events import (
 )
 from grit.sidecar.execution import Execution, Work
 from grit.sidecar.realm_part import RealmPart
+from grit.sidecar.validation import Validation
 from grit.sidecar.writes import ROOT
 
 BRANCH_WAIT_MS = 2_000
@@ -64,13 +67,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         deadline: When the home gives up, by its clock.
-        idempotency_key: "" = none.
+        idempotency_key: "" = none. A transaction that wrote nothing ignores it.
+        read_only: Writes are refused.
         age: What the GTM gave to the attempt before this one; 0 = first attempt.
         trace, origin: Travel with the commit.
     """
 
     deadline: Millis
     idempotency_key: str = ""
+    read_only: bool = False
     age: int = 0
     trace: str = ""
     origin: str = ""
@@ -81,6 +86,7 @@ class _Phase(Enum):
     OPEN = "open"
     SETTLING = "settling"
     DECIDING = "deciding"
+    VALIDATING = "validating"
     OVER = "over"
 
 
@@ -119,7 +125,13 @@ class Session:
         self._asking = Asking(ids, self._effects)
         self._calls = Calls(txid)
         self._execution = Execution(
-            txid, catalogue, options.limits, self._asking, done=self._work_done, failed=self._work_failed
+            txid,
+            catalogue,
+            options.limits,
+            self._asking,
+            read_only=options.read_only,
+            done=self._work_done,
+            failed=self._work_failed,
         )
         self._phase = _Phase.OPEN
         self._doom: GritError | None = None
@@ -130,7 +142,6 @@ class Session:
         self._commit: CommitRequested | None = None
         self._settling_since = Millis(0)
         self._owed_since: Millis | None = None
-        self._validations = 0
         self._now = Millis(0)
 
     @property
@@ -142,6 +153,10 @@ class Session:
     def is_deciding(self) -> bool:
         """Tell whether a commit is on its way, and its outcome must be waited for."""
         return self._phase == _Phase.DECIDING
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._phase in (_Phase.DECIDING, _Phase.VALIDATING)
 
     @property
     def deadline(self) -> Millis:
@@ -190,7 +205,7 @@ class Session:
             raise self._doom
         if self._is_repeated(event.call, event.sequence, event.request):
             return
-        if self._phase == _Phase.DECIDING or (self._commit is not None and event.call == ROOT):
+        if self._is_ending or (self._commit is not None and event.call == ROOT):
             raise self._refusal("is committing: it takes no further operations")
         self._expect_fit(event.operations)
         if event.call != ROOT:
@@ -237,7 +252,7 @@ class Session:
         return Work(ROOT, (*event.conditions, *event.operations), event.refusal)
 
     def _rollback(self, event: RollbackRequested) -> None:
-        if self._phase == _Phase.DECIDING:
+        if self._is_ending:
             raise self._refusal("is committing: ask Status for its outcome")
         if not event.validate:
             self._doomed(self._refusal("was rolled back"))
@@ -251,15 +266,17 @@ class Session:
         self._rolled_back(job, None if self._doom.code in DATA_CODES else self._doom)
 
     def _check_and_end(self, job: _Job) -> None:
-        self._phase = _Phase.DECIDING
+        self._committing = job
+        self._phase = _Phase.VALIDATING
         self._validate(partial(self._rolled_back, job))
 
     def _rolled_back(self, job: _Job, stale: GritError | None) -> None:
+        self._committing = None
         self._reply(job, RolledBack(reads_valid=stale is None, stale=stale))
         self._over(None, None, stale or self._refusal("was rolled back"))
 
     def _call(self, event: CallOpened | CallJoined | CallDone | CallConfirmed | CallDropped) -> str:
-        if self._phase == _Phase.DECIDING:
+        if self._is_ending:
             raise self._refusal("is committing: its calls are settled")
         if self._doom is not None and not isinstance(event, CallDropped):
             raise self._doom
@@ -392,8 +409,9 @@ class Session:
         commit = self._commit
         assert commit is not None
         touched = self._touched()
-        if not touched:
-            self._decided(None, Outcome(self.txid, State.COMMITTED))
+        if not any(len(part.buffer) for part in touched):
+            self._phase = _Phase.VALIDATING
+            self._validate(self._validated)
             return
         parts = tuple((part.realm, encode_part(part.part())) for part in touched)
         size, most = sum(len(data) for _, data in parts), self._options.limits.transaction_bytes
@@ -402,29 +420,23 @@ class Session:
                 GritError(Code.TOO_LARGE, f"the transaction has {size:,} bytes; it may have {most:,}: split it")
             )
             return
-        key = self._options.idempotency_key if any(len(part.buffer) for part in touched) else ""
         self._phase = _Phase.DECIDING
-        self._ask_verdict(self.txid, parts, key, commit.result if key else b"", self._decided)
+        self._ask_verdict(parts, commit.result)
 
-    def _ask_verdict(
-        self,
-        txid: TxnId,
-        parts: tuple[tuple[Realm, bytes], ...],
-        key: str,
-        result: bytes,
-        decided: Callable[[Realm | None, Outcome | GritError], None],
-    ) -> None:
-        """Send a commit to its arbiter: the one realm, unless a key or an age needs the GTM."""
-        options = self._options
+    def _ask_verdict(self, parts: tuple[tuple[Realm, bytes], ...], result: bytes) -> None:
+        """Send the commit to its arbiter: the one realm, unless a key or an age needs the GTM."""
+        options, txid = self._options, self.txid
+        key = options.idempotency_key
         is_local = len(parts) == 1 and not key and not options.age
         arbiter = parts[0][0] if is_local else None
 
         def make(number: int) -> CommitAsked | SubmitAsked:
             if is_local:
                 return CommitAsked(number, txid, parts[0][1], options.trace, options.origin)
-            return SubmitAsked(number, txid, options.age, parts, key, result, options.trace, options.origin)
+            kept = result if key else b""
+            return SubmitAsked(number, txid, options.age, parts, key, kept, options.trace, options.origin)
 
-        self._asking.ask(Verdict(txid, arbiter, make, partial(decided, arbiter)))
+        self._asking.ask(Verdict(txid, arbiter, make, partial(self._decided, arbiter)))
 
     def _decided(self, arbiter: Realm | None, verdict: Outcome | GritError) -> None:
         job = self._committing
@@ -438,8 +450,7 @@ class Session:
         who = arbiter if arbiter is not None else Realm("")
         if verdict.state == State.COMMITTED:
             repeated = verdict.txid != self.txid
-            realms = tuple(part.realm for part in self._touched())
-            self._reply(job, Committed(verdict, realms, tuple(job.work.results), repeated))
+            self._reply(job, Committed(verdict, self._realms(), tuple(job.work.results), repeated))
             self._over(verdict, who, None)
             return
         error = verdict.error()
@@ -447,18 +458,21 @@ class Session:
         self._over(verdict if verdict.state == State.ABORTED else None, who, error)
 
     def _validate(self, then: Callable[[GritError | None], None]) -> None:
-        """Certify the reads so far; `then` takes None when they are current, else why the transaction must abort."""
-        parts = tuple((part.realm, encode_part(part.reads_only())) for part in self._touched() if part.reads)
-        if not parts:
-            then(None)
+        """Validate the reads so far; `then` takes None when they are current, else why the transaction must abort."""
+        Validation(self._touched(), self._asking, then).start()
+
+    def _validated(self, stale: GritError | None) -> None:
+        """End a transaction that wrote nothing: nobody but its home knows of it."""
+        job = self._committing
+        assert job is not None
+        self._committing = None
+        if stale is not None:
+            self._reply(job, stale)
+            self._over(None, None, stale)
             return
-        self._validations += 1
-        txid = make_txn_id(began_at(self.txid), int(self.txid[14:], 16) + self._validations)
-
-        def decided(arbiter: Realm | None, verdict: Outcome | GritError) -> None:
-            then(_staleness(verdict))
-
-        self._ask_verdict(txid, parts, "", b"", decided)
+        outcome = Outcome(self.txid, State.COMMITTED)
+        self._reply(job, Committed(outcome, self._realms(), tuple(job.work.results)))
+        self._over(outcome, None, None)
 
     def _touched(self) -> list[RealmPart]:
         return [part for _, part in sorted(self._execution.parts.items()) if part.is_touched]
@@ -508,15 +522,3 @@ class Session:
 def _lost_branch(call: Call) -> GritError:
     what = "its answer was never confirmed" if call.confirmed is None else f"{call.confirmed} were confirmed"
     return GritError(Code.LOST_BRANCH, f"call {call.call_id}: {call.arrived} operations arrived, {what}")
-
-
-def _staleness(verdict: Outcome | GritError) -> GritError | None:
-    """Return why reads are not known to be current; nothing was written, so it is an abort whatever happened."""
-    if isinstance(verdict, GritError):
-        return GritError(Code.REALM_DOWN, f"what was read could not be checked: {verdict.message}")
-    if verdict.state == State.COMMITTED:
-        return None
-    error = verdict.error()
-    if error.kind == Kind.TXN_ABORTED:
-        return error
-    return GritError(Code.TIMED_OUT, f"what was read could not be checked: {error.message}")

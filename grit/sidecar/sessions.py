@@ -15,7 +15,7 @@ from grit.core.catalog import RealmDef
 from grit.core.errors import Code, GritError
 from grit.core.ids import Millis, Realm, TxnId, make_txn_id
 from grit.core.limits import Limits
-from grit.core.messages import CommitAsked, ExtendAsked, ReadAsked, StatusAsked, SubmitAsked
+from grit.core.messages import CommitAsked, ExtendAsked, ReadAsked, StatusAsked, SubmitAsked, ValidateAsked
 from grit.core.operations import Begin
 from grit.runtime.loop import Loop
 from grit.sidecar.clock import Clock
@@ -46,6 +46,7 @@ DRAWN = 512
 _SPANS = {
     ReadAsked: "sidecar.read",
     ExtendAsked: "sidecar.extend",
+    ValidateAsked: "sidecar.validate",
     CommitAsked: "sidecar.commit_local",
     SubmitAsked: "sidecar.commit_global",
     StatusAsked: "sidecar.ask_status",
@@ -126,6 +127,7 @@ class Sessions:
         options = Options(
             deadline=Millis(now + begin.timeout_ms),
             idempotency_key=begin.idempotency_key,
+            read_only=begin.read_only,
             age=begin.age,
             trace=trace,
             origin=begin.origin,

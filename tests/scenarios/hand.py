@@ -12,7 +12,6 @@ from grit.core.errors import GritError
 from grit.core.ids import Collection, Key, Millis, Realm, make_txn_id
 from grit.core.keys import encode_key
 from grit.core.limits import Limits
-from grit.core.messages import Declined, ExtendAnswered, OutcomeAnswered, ReadAnswered
 from grit.core.operations import (
     Count,
     Delete,
@@ -69,7 +68,7 @@ class Hand(Node):
     def step(self, event: Any) -> list[Any]:
         if isinstance(event, Received):
             message = event.message
-            assert isinstance(message, ReadAnswered | ExtendAnswered | OutcomeAnswered | Declined)
+            assert isinstance(message, events.ToAnswer)
             self._asked.pop(message.id, None)
             return list(self._session.step(self.world.now, events.Answered(message)))
         if isinstance(event, Tick):

@@ -344,7 +344,7 @@ def test_a_condition_is_held_against_the_catalogue_too() -> None:
     ("begin", "code"),
     [
         (Begin(snapshot=True), Code.UNSUPPORTED),
-        (Begin(read_only=True), Code.UNSUPPORTED),
+        (Begin(read_only=True, staleness_ms=5), Code.UNSUPPORTED),
         (Begin(staleness_ms=5), Code.UNSUPPORTED),
         (Begin(idempotency_key="k" * 257), Code.TOO_LARGE),
         (Begin(timeout_ms=30_001), Code.BAD_REQUEST),
@@ -354,6 +354,10 @@ def test_a_begin_that_cannot_be_had_is_refused(begin: Begin, code: Code) -> None
     with pytest.raises(GritError) as raised:
         validated_begin(begin, Limits())
     assert raised.value.code == code
+
+
+def test_a_read_only_begin_is_taken_as_it_is() -> None:
+    assert validated_begin(Begin(read_only=True, timeout_ms=5), Limits()) == Begin(read_only=True, timeout_ms=5)
 
 
 def test_a_begin_without_time_out_gets_the_default() -> None:

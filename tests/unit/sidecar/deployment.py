@@ -18,6 +18,8 @@ from grit.core.messages import (
     ReadAsked,
     StatusAsked,
     SubmitAsked,
+    ValidateAnswered,
+    ValidateAsked,
 )
 from grit.core.ordering import ordered
 from grit.core.outcome import Conflict, Outcome, State, aborted
@@ -39,6 +41,7 @@ class MemoryRealm:
         self.committed: dict[TxnId, Lsn] = {}
         self.refused: set[TxnId] = set()
         self.parts: list[Part] = []
+        self.validated: list[ValidateAsked] = []
         self.oldest = 0
 
     @property
@@ -72,6 +75,12 @@ class MemoryRealm:
         if asked.since < self.oldest:
             return ExtendAnswered(asked.id, too_old=True)
         return ExtendAnswered(asked.id, self.conflict(asked.reads, asked.since, asked.upto))
+
+    def validate(self, asked: ValidateAsked) -> ValidateAnswered:
+        self.validated.append(asked)
+        if asked.position < self.oldest:
+            return ValidateAnswered(asked.id, None, too_old=True, now=NOW)
+        return ValidateAnswered(asked.id, self.conflict(asked.reads, asked.position, self.lsn), too_old=False, now=NOW)
 
     def conflict(self, reads: tuple[Read, ...], since: Lsn, upto: Lsn) -> Conflict | None:
         for read in reads:
@@ -159,6 +168,8 @@ class MemoryDeployment:
             return at.read(message)
         if isinstance(message, ExtendAsked):
             return at.extend(message)
+        if isinstance(message, ValidateAsked):
+            return at.validate(message)
         if isinstance(message, DescribeAsked):
             return DescribeAnswered(message.id, {"role": "dbtm", "realm": realm, "phase": "serving", "lsn": at.lsn})
         if isinstance(message, StatusAsked):

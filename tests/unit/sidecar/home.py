@@ -6,7 +6,7 @@ from collections.abc import Callable
 from grit.core.errors import Code, GritError
 from grit.core.ids import Millis, make_txn_id
 from grit.core.limits import Limits
-from grit.core.messages import CommitAsked, Declined
+from grit.core.messages import CommitAsked, Declined, ValidateAsked
 from grit.core.operations import Condition, Operation
 from grit.sidecar.events import (
     Answer,
@@ -46,6 +46,10 @@ def commits(ask: AskRealm | AskGtm) -> bool:
     return isinstance(ask.message, CommitAsked)
 
 
+def validations(ask: AskRealm | AskGtm) -> bool:
+    return isinstance(ask.message, ValidateAsked)
+
+
 class Home:
     """One transaction. `hold(ask)` true keeps a question back in `held`."""
 
@@ -54,6 +58,7 @@ class Home:
         realms: MemoryDeployment | None = None,
         *,
         key: str = "",
+        read_only: bool = False,
         age: int = 0,
         limits: Limits | None = None,
         chance: int = 1,
@@ -67,7 +72,12 @@ class Home:
         self._replies: dict[int, Reply | GritError] = {}
         self._requests = itertools.count(1)
         options = Options(
-            deadline=Millis(BEGAN + 30_000), idempotency_key=key, age=age, limits=limits or Limits(), origin="test"
+            deadline=Millis(BEGAN + 30_000),
+            idempotency_key=key,
+            read_only=read_only,
+            age=age,
+            limits=limits or Limits(),
+            origin="test",
         )
         self.session = Session(make_txn_id(BEGAN, chance), CATALOGUE, options, itertools.count(1))
 

@@ -151,7 +151,7 @@ async def test_a_frame_without_a_request_is_unsupported(deployed: Deployed) -> N
     ("begin", "code"),
     [
         (pb.BeginRequest(isolation=pb.ISOLATION_SNAPSHOT), Code.UNSUPPORTED),
-        (pb.BeginRequest(read_only=True), Code.UNSUPPORTED),
+        (pb.BeginRequest(read_only=True, staleness_ms=5), Code.UNSUPPORTED),
         (pb.BeginRequest(staleness_ms=5), Code.UNSUPPORTED),
         (pb.BeginRequest(session=pb.SessionToken(csn=1)), Code.UNSUPPORTED),
         (pb.BeginRequest(timeout_ms=10**9), Code.BAD_REQUEST),
@@ -159,6 +159,12 @@ async def test_a_frame_without_a_request_is_unsupported(deployed: Deployed) -> N
 )
 async def test_what_is_not_built_is_refused_clearly(deployed: Deployed, begin: pb.BeginRequest, code: Code) -> None:
     assert (await failure(deployed[2].Begin(begin))).code == code
+
+
+async def test_a_read_only_transaction_is_refused_its_first_write(deployed: Deployed) -> None:
+    begun = await deployed[2].Begin(pb.BeginRequest(read_only=True))
+    execute = pb.ExecuteRequest(txn_id=begun.txn_id, operations=operations(put(1)))
+    assert (await failure(deployed[2].Execute(execute))).code == Code.BAD_REQUEST
 
 
 async def test_waiting_until_it_is_applied_is_refused_clearly(deployed: Deployed) -> None:

@@ -5,7 +5,7 @@ import pytest
 from grit.core.errors import Code, GritError
 from grit.core.ids import Lsn, Realm
 from grit.core.limits import Limits
-from grit.core.messages import CommitAsked, ExtendAsked, ReadAsked, StatusAsked, SubmitAsked
+from grit.core.messages import CommitAsked, ExtendAsked, ReadAsked, StatusAsked, SubmitAsked, ValidateAsked
 from grit.core.operations import (
     Condition,
     Count,
@@ -24,7 +24,7 @@ from grit.core.operations import (
     RowsResult,
     Sum,
 )
-from grit.core.parts import Act, Expect, KeyRead, PredicateRead, decode_part
+from grit.core.parts import Act, Expect, KeyRead, PredicateRead
 from grit.core.predicate import EVERYTHING, Compare, encode_expr, matches
 from grit.core.queries import FindRows, OrderBy
 from grit.sidecar.events import AskRealm
@@ -103,13 +103,6 @@ def test_an_idempotency_key_goes_to_the_gtm_though_one_realm_was_touched() -> No
     assert home.realms.submitted[0].result == b"r"
 
 
-def test_a_transaction_that_wrote_nothing_ignores_its_key() -> None:
-    home = Home(key="k")
-    home.run(get(1))
-    home.commit()
-    assert home.realms.submitted == []
-
-
 def test_an_age_sends_a_local_to_where_age_counts() -> None:
     home = Home(age=9)
     home.commit(insert(1))
@@ -143,7 +136,7 @@ def test_a_get_is_recorded_by_key_and_fields_also_when_absent() -> None:
     home = stocked(1)
     home.run(get(1, "price"), get(2))
     home.commit()
-    assert home.realms["stock"].parts[0].reads == (KeyRead(ITEMS, key(1), ("price",)), KeyRead(ITEMS, key(2), None))
+    assert home.realms["stock"].validated[0].reads == (KeyRead(ITEMS, key(1), ("price",)), KeyRead(ITEMS, key(2), None))
 
 
 def test_a_record_read_twice_is_recorded_once() -> None:
@@ -151,7 +144,7 @@ def test_a_record_read_twice_is_recorded_once() -> None:
     home.run(get(1), get(1), get(2, "price"))
     home.run(get(1, "price"), get(2, "price"))
     home.commit()
-    reads = home.realms["stock"].parts[0].reads
+    reads = home.realms["stock"].validated[0].reads
     assert reads == (KeyRead(ITEMS, key(1), None), KeyRead(ITEMS, key(2), ("price",)))
     assert home.session._execution.parts[STOCK].bytes < 50
 
@@ -196,7 +189,7 @@ def test_a_find_cut_at_its_limit_is_closed_after_its_last_row(
     home = stocked(1, 2, 3, 4)
     home.run(Find(STOCK, ITEMS, order_by=(order,), limit=2, fields=("id",)))
     home.commit()
-    read = home.realms["stock"].parts[0].reads[0]
+    read = home.realms["stock"].validated[0].reads[0]
     assert isinstance(read, PredicateRead)
     assert read.fields == ("id", "price")
     assert all(matches(read.where, {"price": price}) for price in inside)
@@ -207,7 +200,7 @@ def test_a_find_that_saw_everything_is_not_closed() -> None:
     home = stocked(1)
     home.run(Find(STOCK, ITEMS, order_by=(OrderBy("price"),), limit=2))
     home.commit()
-    assert home.realms["stock"].parts[0].reads == (PredicateRead(ITEMS, EVERYTHING, None),)
+    assert home.realms["stock"].validated[0].reads == (PredicateRead(ITEMS, EVERYTHING, None),)
 
 
 def test_a_find_reads_the_records_that_own_changes_may_have_brought_in() -> None:
@@ -258,7 +251,7 @@ def test_an_answer_that_was_true_at_the_position_extends_nothing() -> None:
     home.run(get(2))
     assert not any(isinstance(ask.message, ExtendAsked) for ask in home.asked)
     home.commit()
-    assert home.realms["stock"].parts[0].position == 1
+    assert home.realms["stock"].validated[0].position == 1
 
 
 def test_a_newer_answer_moves_the_position_when_nothing_read_was_overwritten() -> None:
@@ -269,7 +262,7 @@ def test_a_newer_answer_moves_the_position_when_nothing_read_was_overwritten() -
     extend = next(ask.message for ask in home.asked if isinstance(ask.message, ExtendAsked))
     assert (extend.reads, extend.since, extend.upto) == ((KeyRead(ITEMS, key(1), None),), 1, 2)
     home.commit()
-    assert home.realms["stock"].parts[0].position == 2
+    assert home.realms["stock"].validated[0].position == 2
 
 
 def test_reads_of_two_moments_are_never_shown_and_doom_the_transaction() -> None:
@@ -297,10 +290,8 @@ def test_a_data_error_is_told_when_its_reads_are_current() -> None:
     home = stocked(1)
     home.run(get(1))
     assert failure(home, home.start(delete(1), patch(1, price=2))).code == Code.NOT_FOUND
-    checked = home.asked[-1].message
-    assert isinstance(checked, CommitAsked)
-    assert checked.txid != home.txid
-    assert decode_part(checked.part).writes == ()
+    assert isinstance(home.asked[-1].message, ValidateAsked)
+    assert home.realms.locals == []
     assert failure(home, home.start_commit()).code == Code.NOT_FOUND
 
 
