@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from grit.cli.project import PROJECT_FILES
 from grit.pb.v1 import admin_pb2 as pb
@@ -21,6 +22,8 @@ HOST = "127.0.0.1"
 LIMIT_S = 40.0
 """For everything that is waited for; most takes a second. The machine may be busy."""
 LOOK_S = 0.02
+ENDS_ITS_PROCESSES = pytest.mark.timeout(60, method="signal")
+"""A test that takes too long fails by a signal: the other method ends the interpreter, and leaves processes behind."""
 ROLES = ("gtm", "dbtm orders", "player orders", "dbtm carts player carts dbtm social player social", "sidecar")
 """A process each: those that are killed alone, the rest together."""
 _PORTS = range(10_240, 32_000)

@@ -20,11 +20,11 @@ from grit.log.log_file import checksum_of
 from grit.pb.v1 import sidecar_pb2 as pb
 from grit.pb.v1 import sidecar_pb2_grpc
 from grit.wire.errors import error_of_call
-from tests.e2e.deployment import HOST, LIMIT_S, Deployment
+from tests.e2e.deployment import ENDS_ITS_PROCESSES, HOST, LIMIT_S, Deployment
 from tests.e2e.deployment import grit as run_grit
 from tests.e2e.load import patiently
 
-pytestmark = pytest.mark.xdist_group("bad input")
+pytestmark = [pytest.mark.xdist_group("bad input"), ENDS_ITS_PROCESSES]
 Body = Callable[[Transaction], Awaitable[object]]
 
 STOCK = {"product": "p", "on_hand": 1, "sold": 0}

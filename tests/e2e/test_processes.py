@@ -11,11 +11,11 @@ import pytest
 import grit.client
 from grit.client import GritError, Transaction, TxnAborted, Unavailable
 from grit.core.errors import Code
-from tests.e2e.deployment import LIMIT_S, Deployment, Process, free_ports
+from tests.e2e.deployment import ENDS_ITS_PROCESSES, LIMIT_S, Deployment, Process, free_ports
 from tests.e2e.deployment import grit as run_grit
 from tests.e2e.load import Load, patiently
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = [pytest.mark.xdist_group("processes"), ENDS_ITS_PROCESSES]
 SOME = 25
 """So many transactions before and after something happens."""
 

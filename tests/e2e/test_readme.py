@@ -12,10 +12,10 @@ import pytest
 import grit.client
 from grit.cli.main import COMMANDS
 from grit.client import Transaction
-from tests.e2e.deployment import LIMIT_S, Deployment
+from tests.e2e.deployment import ENDS_ITS_PROCESSES, LIMIT_S, Deployment
 from tests.e2e.load import patiently
 
-pytestmark = pytest.mark.xdist_group("bad input")  # shares its deployment
+pytestmark = [pytest.mark.xdist_group("bad input"), ENDS_ITS_PROCESSES]  # shares its deployment
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCRIPT_LINES_MAX = 12
