@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.deployment import HOST, one_process, own_processes
 from bench.figure import Figure, Target
-from bench.processes import GRIT, Running, running
+from bench.processes import GRIT, DidNotStart, Running, running
 from bench.results import ROOT
 from bench.settings import Settings
 from sample_services.demo.deployment import free_ports
@@ -59,10 +59,18 @@ def _none(settings: Settings) -> list[Figure]:
 
 
 def load_figures(settings: Settings, form: str, address: str, processes: Mapping[str, Running]) -> list[Figure]:
-    """Load what answers at an address with 1 and with 16 clients; return rates, latencies and CPU time."""
+    """Load what answers at an address with 1 and with 16 clients; return rates, latencies and CPU time.
+
+    Raises:
+        DidNotStart: The load failed: shows what every process said last.
+    """
     figures: list[Figure] = []
     for clients in CLIENTS:
-        told = measure(settings, address, clients, [one.pid for one in processes.values()])
+        try:
+            told = measure(settings, address, clients, [one.pid for one in processes.values()])
+        except subprocess.CalledProcessError as error:
+            ends = [f"{one.name}: {one.tail()}" for one in processes.values()]
+            raise DidNotStart(f"the load on {form} failed; the ends of all outputs:\n" + "\n".join(ends)) from error
         figures += _figures(form, clients, told, list(processes))
     return figures
 

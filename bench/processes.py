@@ -13,11 +13,12 @@ from pathlib import Path
 START_S_MAX = 60.0
 STOP_S_MAX = 20.0
 LOOK_S = 0.02
+TAIL_CHARACTERS = 2_000
 GRIT = str(Path(sys.executable).with_name("grit"))
 
 
 class DidNotStart(Exception):
-    """A process ended or did not say what was waited for; the message has the end of its output."""
+    """A process ended, or did not do what was waited for; the message has the end of its output."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,13 @@ class Running:
             if self.process.poll() is not None:
                 break
             time.sleep(LOOK_S)
-        raise DidNotStart(f"{self.name} did not say {text!r}: {self.output.read_text(errors='replace')[-2_000:]}")
+        raise DidNotStart(f"{self.name} did not say {text!r}: {self.tail()}")
+
+    def tail(self) -> str:
+        """Return the end of its output, and how it ended if it did."""
+        status = self.process.poll()
+        said = self.output.read_text(encoding="utf-8", errors="replace")[-TAIL_CHARACTERS:]
+        return said if status is None else f"{said}(ended with status {status})"
 
 
 @contextlib.contextmanager
