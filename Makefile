@@ -22,7 +22,7 @@ say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 # SEEDS=n runs the first n seeds of the simulator, SEED=k only that one.
 SIM_FLAGS := $(if $(SEEDS),--sim-seeds=$(SEEDS)) $(if $(SEED),--sim-seed=$(SEED))
 
-.PHONY: help setup demo test check format format-check lint types import-rules proto proto-check bench sim clean
+.PHONY: help setup demo test check format format-check lint types import-rules proto proto-check bench sim sim-mutations clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -93,6 +93,10 @@ bench: setup ## Measure, in under 5 minutes; results go to bench/results
 sim: setup ## Run the simulator: SEEDS=n for the first n seeds, SEED=k for one
 	$(call say,sim: whole clusters in virtual time $(SIM_FLAGS))
 	@$(PYTEST) tests/sim -n 2 $(SIM_FLAGS) $(ARGS)
+
+sim-mutations: setup ## Take each rule of the protocol out in turn: the simulator must notice (writes docs/protocol/mutations.md)
+	$(call say,sim-mutations: each rule taken out in turn)
+	@$(BIN)/python -m tests.sim.mutations
 
 clean: ## Remove the environments and every cache
 	$(call say,clean: environments and caches)

@@ -23,7 +23,7 @@ FAULT_SHARE = 0.003
 
 
 class FaultyCluster:
-    """Two replicas of the GTM and of each DBTM, a player each, clients, and faults."""
+    """Two replicas of the GTM and of each DBTM, two players of each log, clients, and faults."""
 
     def __init__(self, seed: int, *, clients: int, transactions: int) -> None:
         self.world = World(seed)
@@ -35,16 +35,20 @@ class FaultyCluster:
         self._paused: list[Node] = []
         self.gtms = [self._start_gtm() for _ in range(REPLICAS)]
         self.dbtms = {realm: [self._start_dbtm(realm) for _ in range(REPLICAS)] for realm in CATALOGUE}
-        self.players = {realm: self._start_player(realm) for realm in CATALOGUE}
+        self.players = {realm: [self._start_player(realm) for _ in range(REPLICAS)] for realm in CATALOGUE}
         programs = Programs(chance)
         self.setup = ClientNode(self.world, "setup", [[programs.setup()]])
         scripts = [[programs.transaction() for _ in range(transactions)] for _ in range(clients)]
         self.clients = [ClientNode(self.world, f"client{i}", script) for i, script in enumerate(scripts)]
 
-    def run(self) -> None:
-        """Load; let clients work while faults happen; heal; come to rest; check."""
+    def load(self) -> None:
+        """Bring the cluster up and write the records that are there from the beginning."""
         self._join([self.setup])
         self.world.run_until(lambda: self.setup.is_done)
+
+    def run(self) -> None:
+        """Load; let clients work while faults happen; heal; come to rest; check."""
+        self.load()
         self.world.unknown_share = self.world.chance.choice(UNKNOWN_SHARES)
         self._join([self.setup, *self.clients])
         self.world.run_until(self._work)
@@ -67,7 +71,7 @@ class FaultyCluster:
         if self._paused and chance.random() < 0.5:
             self._paused.pop(chance.randrange(len(self._paused))).resume()
             return
-        victims = [node for node in self._leaders_and_standbys() if node not in self._paused]
+        victims = [node for node in self._victims() if node not in self._paused]
         victim = chance.choice(victims)
         if kind == "pause":
             victim.pause()
@@ -83,8 +87,8 @@ class FaultyCluster:
         self.gtms = [self._start_gtm() if node is victim else node for node in self.gtms]
         for realm, replicas in self.dbtms.items():
             self.dbtms[realm] = [self._start_dbtm(realm) if node is victim else node for node in replicas]
-            if self.players[realm] is victim:
-                self.players[realm] = self._start_player(realm)
+            players = self.players[realm]
+            self.players[realm] = [self._start_player(realm) if node is victim else node for node in players]
         self._join([self.setup, *self.clients])
 
     def _heal(self) -> None:
@@ -94,9 +98,9 @@ class FaultyCluster:
         self._paused.clear()
         self._join([self.setup, *self.clients])
 
-    def _leaders_and_standbys(self) -> list[Node]:
+    def _victims(self) -> list[Node]:
         replicas = [node for nodes in self.dbtms.values() for node in nodes]
-        return [*self.gtms, *replicas, *self.players.values()]
+        return [*self.gtms, *replicas, *(node for nodes in self.players.values() for node in nodes)]
 
     # --- processes ----------------------------------------------------------------------------------
 
@@ -134,6 +138,7 @@ class FaultyCluster:
             leaders = [facts for node in replicas if (facts := node.machine.describe())["phase"] == "serving"]
             if len(leaders) != 1 or leaders[0]["pending"] or leaders[0]["in_flight"]:
                 return False
-            if self.players[realm].machine.applied_lsn != leaders[0]["lsn"]:
+            cursor = self.stores[realm].cursor_now()
+            if (cursor.lsn if cursor is not None else 0) != leaders[0]["lsn"]:
                 return False
         return True

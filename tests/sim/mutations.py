@@ -1,0 +1,240 @@
+"""Which rule is held by what: each is taken out in turn, and the simulator must notice.
+
+`python -m tests.sim.mutations` runs seeds until one fails, or a directed scenario where chance is too rare, and writes
+docs/protocol/mutations.md. A rule whose removal nothing notices is superfluous, or untested.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import click
+import msgspec
+import pytest
+
+import gtm.voting
+from dbtm.certify import Certifier
+from dbtm.locals import LocalCommits
+from dbtm.overlay import Overlay
+from dbtm.pending import Pending
+from dbtm.voting import Voting
+from grit.core.election import Election
+from grit.core.fold import DbtlFold, GtlFold
+from grit.core.messages import Votes
+from grit.core.records import Commits, Entries
+from grit.store.memory import MemoryStore
+from gtm.evaluate import evaluate
+from tests.sim.cluster import Cluster
+from tests.sim.faulty import FaultyCluster
+
+PAGE = Path("docs/protocol/mutations.md")
+RUNS_MAX = 3_000
+_apply = MemoryStore.apply_now
+_add = Pending.add
+
+
+class Mutation(msgspec.Struct, frozen=True, eq=False):
+    """One rule taken out.
+
+    Attributes:
+        rule: The sentence of the protocol that no longer holds.
+        remove: Makes the patch.
+        scenario: A directed test that must fail, where chance is too rare; "" = random runs.
+    """
+
+    rule: str
+    remove: Callable[[], AbstractContextManager[Any]]
+    scenario: str = ""
+
+
+def run_random(seed: int) -> None:
+    """One random run, with and without faults in turn."""
+    if seed % 2:
+        FaultyCluster(seed, clients=2 + seed % 4, transactions=3).run()
+    else:
+        Cluster(seed, clients=2 + seed % 4, transactions=3, restarts=seed % 3).run()
+
+
+def _method(owner: type, name: str, replacement: Callable[..., Any]) -> Callable[[], AbstractContextManager[Any]]:
+    return lambda: patch.object(owner, name, replacement)
+
+
+def _without(*patches: AbstractContextManager[Any]) -> AbstractContextManager[Any]:
+    @contextmanager
+    def all_of() -> Iterator[None]:
+        with ExitStack() as stack:
+            for one in patches:
+                stack.enter_context(one)
+            yield
+
+    return all_of()
+
+
+def _evaluate_changed(change: Callable[[Votes], Votes]) -> Callable[[], AbstractContextManager[Any]]:
+    def changed(candidates: Any, ballots: Any, **rest: Any) -> Any:
+        return evaluate(candidates, {realm: change(votes) for realm, votes in ballots.items()}, **rest)
+
+    return lambda: patch.object(gtm.voting, "evaluate", changed)
+
+
+def _no_conditions(votes: Votes) -> Votes:
+    bare = tuple(msgspec.structs.replace(vote, conditions=()) for vote in votes.votes)
+    return msgspec.structs.replace(votes, votes=bare)
+
+
+def _any_first(record: Any, following: int) -> Any:
+    if isinstance(record, Commits):
+        return msgspec.structs.replace(record, first_csn=following)
+    return msgspec.structs.replace(record, first_lsn=following) if isinstance(record, Entries) else record
+
+
+def _fold_any_first() -> AbstractContextManager[Any]:
+    gtl, dbtl = GtlFold.apply, DbtlFold.apply
+    return _without(
+        patch.object(GtlFold, "apply", lambda self, at, record: gtl(self, at, _any_first(record, self.next_csn))),
+        patch.object(DbtlFold, "apply", lambda self, at, record: dbtl(self, at, _any_first(record, self.next_lsn))),
+    )
+
+
+def _fold_any_epoch() -> AbstractContextManager[Any]:
+    gtl, dbtl = GtlFold.apply, DbtlFold.apply
+
+    def mine(self: Any, record: Any) -> Any:
+        led = isinstance(record, Commits | Entries) and self.epoch
+        return msgspec.structs.replace(record, epoch=self.epoch) if led else record
+
+    return _without(
+        patch.object(GtlFold, "apply", lambda self, at, record: gtl(self, at, mine(self, record))),
+        patch.object(DbtlFold, "apply", lambda self, at, record: dbtl(self, at, mine(self, record))),
+    )
+
+
+def _apply_without_compare(self: MemoryStore, expected: Any, writes: Any, reached: Any) -> bool:
+    self._cursor = expected
+    return _apply(self, expected, writes, reached)
+
+
+MUTATIONS = (
+    Mutation("f: a read that a decided write made stale refuses", _method(Certifier, "find_stale", lambda *_: None)),
+    Mutation(
+        "g: what a pending part writes is held against a reader",
+        _method(Pending, "writers_that_disturb", lambda *_: []),
+    ),
+    Mutation(
+        "g: what a pending part reads is held against a writer",
+        _method(Pending, "readers_disturbed_by", lambda *_: []),
+    ),
+    Mutation(
+        "g: a local that writes what a pending part writes parks",
+        _method(Pending, "writers_of_same", lambda *_: []),
+        "tests/scenarios/test_order.py::test_a_local_after_an_acknowledged_global_is_not_overwritten_by_it",
+    ),
+    Mutation(
+        "participants that only read stay pending",
+        lambda: patch.object(
+            Pending, "add", lambda self, part, images: _add(self, part, images) if part.writes else None
+        ),
+        "tests/scenarios/test_anomalies.py::test_read_only_participants_vote_and_stay_pending",
+    ),
+    Mutation("a condition that may have come true aborts", _evaluate_changed(_no_conditions)),
+    Mutation(
+        "edges of a round order the admitted",
+        _evaluate_changed(lambda votes: msgspec.structs.replace(votes, edges=())),
+    ),
+    Mutation(
+        "unknown fields count as a match",
+        _method(Pending, "_unknown_fields", lambda *_: frozenset()),
+        "tests/scenarios/test_anomalies.py::test_a_predicate_against_two_pending_writes_of_one_record",
+    ),
+    Mutation("increments keep their bound for every subset", _method(Certifier, "find_unbounded", lambda *_: None)),
+    Mutation("existence and constraints are judged", _method(Certifier, "find_broken", lambda *_: None)),
+    Mutation("records whose `first` is not the next number are void", _fold_any_first),
+    Mutation("records of another epoch are void", _fold_any_epoch),
+    Mutation(
+        "a vote counts only under the newest fence",
+        _method(GtlFold, "_vote_counts", lambda self, part: part.gtm_epoch == self.epoch),
+    ),
+    Mutation(
+        "a vote counts only in the GTM epoch that asked",
+        _method(GtlFold, "_vote_counts", lambda self, part: part.dbtm_epoch == self.fences.get(part.realm, 0)),
+    ),
+    Mutation("a take-over merges the committed globals", _method(Voting, "unmerged", lambda *_: [])),
+    Mutation(
+        "the cursor is compared and set with the rows",
+        _method(MemoryStore, "apply_now", _apply_without_compare),
+        "tests/property/test_player_exactly_once.py",
+    ),
+    Mutation("overlay values stay while a read is under way", _method(Overlay, "pin", lambda self: self.applied)),
+    Mutation("a newer GTM epoch drops what older ones asked", _method(Voting, "_drop_older", lambda *_: False)),
+    Mutation(
+        "what a parked local waited for is judged again",
+        _method(LocalCommits, "decided", lambda *_: None),
+        "tests/scenarios/test_anomalies.py::test_a_local_parks_behind_a_pending_global",
+    ),
+    Mutation(
+        "a standby claims only without a sign of life",
+        _method(Election, "heard", lambda *_: None),
+        "tests/sim/test_election.py::test_nobody_claims_while_the_leaders_live",
+    ),
+)
+
+
+def runs_until_caught(mutation: Mutation, runs_max: int) -> int | None:
+    """Return the number of random runs until one fails; None: none did."""
+    with mutation.remove():
+        for seed in range(runs_max):
+            try:
+                run_random(seed)
+            except Exception:  # noqa: BLE001 - whatever a broken protocol breaks is how it is caught
+                return seed + 1
+    return None
+
+
+def scenario_fails(mutation: Mutation) -> bool:
+    """Tell whether the directed scenario notices."""
+    with mutation.remove():
+        return pytest.main(["-q", "-x", "-p", "no:randomly", "--no-header", mutation.scenario]) == 1
+
+
+@click.command()
+@click.option("--runs", type=int, default=RUNS_MAX, show_default=True, help="Random runs of a mutation, at most.")
+@click.option("--only", default="", help="Only rules that contain this.")
+def main(runs: int, only: str) -> None:
+    """Take out each rule in turn and say what noticed; write the table."""
+    rows: list[str] = []
+    missed = 0
+    for mutation in MUTATIONS:
+        if only in mutation.rule:
+            began = time.monotonic()
+            caught = _how_caught(mutation, runs)
+            missed += not caught
+            click.echo(f"{time.monotonic() - began:6.1f} s  {mutation.rule}: {caught or 'NOT CAUGHT'}")
+            rows.append(f"| {mutation.rule} | {caught or '**not caught**'} |")
+    if not only:
+        PAGE.write_text(HEAD.format(runs=runs) + "\n".join(rows) + "\n", encoding="utf-8")
+    sys.exit(1 if missed else 0)
+
+
+def _how_caught(mutation: Mutation, runs: int) -> str:
+    if mutation.scenario:
+        return f"`{mutation.scenario.removeprefix('tests/')}`" if scenario_fails(mutation) else ""
+    count = runs_until_caught(mutation, runs)
+    return "" if count is None else f"random run {count:,}"
+
+
+HEAD = """# What holds each rule
+
+Each rule of the protocol is taken out of the machines that run in production, and the simulator must notice: in one of {runs:,} random
+runs (clients, transactions, faults and order of everything from one seed), or by a directed scenario where chance is too
+rare. Made by `make sim-mutations`.
+
+| rule taken out | noticed by |
+| --- | --- |
+"""
+
+if __name__ == "__main__":
+    main()
