@@ -111,7 +111,10 @@ class Confirming:
         found = ledger.history.find_stale_read(asked.reads, asked.position, ledger.tail)
         if found is not None:
             self._answer(job, conflict_of(*found, self._realm, asked.position))
-        elif self._found_in_flight(asked) is not None or ledger.pending.writers_that_disturb(asked.reads):
+            return
+        undecided = ledger.pending.writers_that_disturb(asked.reads)
+        ledger.pending.want(undecided)
+        if undecided or self._found_in_flight(asked) is not None:
             self._held.append(job)
         else:
             self._clean.append(job)

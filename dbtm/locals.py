@@ -15,9 +15,9 @@ from dbtm.jobs import Facts, LocalJob, StoreDesk
 from dbtm.ledger import Ledger
 from grit.core.errors import DATA_CODES, Code
 from grit.core.fold import LIFE_MS
-from grit.core.ids import Csn, LinkId, Lsn, Millis, Realm, TxnId, began_at
+from grit.core.ids import Csn, LinkId, Lsn, Millis, Realm, TxnId, began_at, is_txn_id
 from grit.core.limits import Limits
-from grit.core.messages import CommitAsked, Declined, OutcomeAnswered
+from grit.core.messages import CommitAsked, Declined, OutcomeAnswered, StatusAsked
 from grit.core.outcome import Outcome, State, aborted
 from grit.core.queries import StoreAnswer
 from grit.core.steps import Send
@@ -105,6 +105,32 @@ class LocalCommits:
         self._judging[asked.txid] = job
         self._judge(job)
 
+    def status(self, link: LinkId, asked: StatusAsked) -> bool:
+        """Answer from the fold; True: the transaction is not known, and its refusal must be handed to the log now.
+
+        From here on it cannot be admitted, and whoever asks waits for the refusal.
+        """
+        txid = asked.txid
+        if not is_txn_id(txid):
+            text = f"not the id of a transaction: {txid[:64]!r}"
+            self._effects.append(Send(link, Declined(asked.id, Code.BAD_REQUEST.value, text)))
+            return False
+        outcome, ledger = self.outcome_of(txid), self._ledger
+        is_unknown = False
+        if outcome is None and not self.is_under_way(txid):
+            if ledger.fold.is_expired(txid):
+                outcome = expired(txid)
+            elif txid in ledger.pending.parts or txid in ledger.undurable:
+                outcome = Outcome(txid, State.RUNNING)
+            else:
+                is_unknown = True
+                ledger.refusing.add(txid)
+        if outcome is not None:
+            self._answer(link, asked.id, outcome)
+        else:
+            self.wait_for(txid, link, asked.id)
+        return is_unknown
+
     def outcome_of(self, txid: TxnId) -> Outcome | None:
         """Return what the fold, or a refusal handed to the log, says of a transaction; None: nothing."""
         lsn = self._ledger.fold.committed.get(txid)
@@ -121,11 +147,6 @@ class LocalCommits:
     def wait_for(self, txid: TxnId, link: LinkId, request: int) -> None:
         """Answer this link too, when the outcome is known."""
         self._waiting.setdefault(txid, []).append((link, request))
-
-    def refuse(self, txid: TxnId) -> None:
-        """A refusal is being handed to the log: from now on the transaction cannot be admitted."""
-        assert not self.is_under_way(txid)
-        self._ledger.refusing.add(txid)
 
     def folded(self, committed: list[tuple[TxnId, Lsn]], refused: tuple[TxnId, ...]) -> None:
         """Answer who waited for what has become durable. `refused`: the txids of a valid record; the fold may know better.
@@ -198,6 +219,7 @@ class LocalCommits:
         refusal = refusal or self._certifier.find_broken(examined, job.facts.newest, job.facts.rows_of)
         refusal = refusal or self._certifier.find_unbounded(examined, self._ledger.newest)
         if refusal is not None and refusal.code == Code.CONTENTION:
+            self._ledger.pending.want(self._ledger.pending.incrementers_of_same(examined.plans.values()))
             self._park(job)
             return
         if refusal is not None:
@@ -218,9 +240,13 @@ class LocalCommits:
             return False
         reads = [*examined.part.reads, *examined.derived_reads()]
         plans = examined.plans.values()
-        return bool(
-            pending.writers_that_disturb(reads) or pending.readers_disturbed_by(plans) or pending.writers_of_same(plans)
-        )
+        blockers = [
+            *pending.writers_that_disturb(reads),
+            *pending.readers_disturbed_by(plans),
+            *pending.writers_of_same(plans),
+        ]
+        pending.want(blockers)
+        return bool(blockers)
 
     def _park(self, job: LocalJob) -> None:
         if len(self._parked) >= self._limits.parked_per_key:

@@ -26,9 +26,10 @@ from dbtm.certify import Certifier
 from dbtm.confirming import Confirming
 from dbtm.constraints import Constraints
 from dbtm.effects import Effect, Event, Restart, StoreFailed, StoreRead
+from dbtm.freeing import Freeing
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
-from dbtm.locals import Clock, LocalCommits, expired
+from dbtm.locals import Clock, LocalCommits
 from dbtm.reading import Reading
 from dbtm.takeover import Merge, find_stranger
 from dbtm.voting import Voting
@@ -36,7 +37,7 @@ from grit.core.catalog import RealmDef
 from grit.core.election import Election
 from grit.core.errors import Code, LogError
 from grit.core.fold import DbtlFolded
-from grit.core.ids import Epoch, LeaderId, LinkId, Lsn, Millis, Offset, is_txn_id
+from grit.core.ids import Epoch, LeaderId, LinkId, Lsn, Millis, Offset
 from grit.core.limits import Limits
 from grit.core.messages import (
     CommitAsked,
@@ -47,13 +48,11 @@ from grit.core.messages import (
     ExtendAsked,
     GtmHello,
     Message,
-    OutcomeAnswered,
     ReadAsked,
     StatusAsked,
     ValidateAsked,
     VoteAsked,
 )
-from grit.core.outcome import Outcome, State
 from grit.core.queries import Cursor, StoreAnswer
 from grit.core.records import (
     FORMAT,
@@ -138,6 +137,10 @@ class DbtmMachine:
         self._confirming = Confirming(self._realm, self._ledger, self._effects, self._clock, self._limits)
         self._locals = LocalCommits(*shared)
         self._voting = Voting(*shared)
+        gtl = self._voting.gtl
+        self._freeing = Freeing(
+            self._ledger, gtl, self._effects, self._clock, self._limits, lambda record: self._append(GTL, record)
+        )
         self._merge = Merge(self._ledger, self._desk, self._clock, lambda: self._retry_in(Phase.MERGING))
         self.phase = Phase.OPENING
         self.epoch = Epoch(0)
@@ -221,28 +224,8 @@ class DbtmMachine:
             self._confirming.asked(link, message)
         elif isinstance(message, CommitAsked):
             self._locals.asked(link, message)
-        else:
-            self._status(link, message)
-
-    def _status(self, link: LinkId, asked: StatusAsked) -> None:
-        """Answer from the fold; a transaction that it does not know is refused first."""
-        if not is_txn_id(asked.txid):
-            text = f"not the id of a transaction: {asked.txid[:64]!r}"
-            self._effects.append(Send(link, Declined(asked.id, Code.BAD_REQUEST.value, text)))
-            return
-        outcome = self._locals.outcome_of(asked.txid)
-        if outcome is None and not self._locals.is_under_way(asked.txid):
-            if self._ledger.fold.is_expired(asked.txid):
-                outcome = expired(asked.txid)
-            elif asked.txid in self._ledger.pending.parts or asked.txid in self._ledger.undurable:
-                outcome = Outcome(asked.txid, State.RUNNING)
-            else:
-                self._locals.refuse(asked.txid)
-                self._append(DBTL, Refused(self.epoch, (asked.txid,)))
-        if outcome is not None:
-            self._effects.append(Send(link, OutcomeAnswered(asked.id, outcome, self._clock.now)))
-        else:
-            self._locals.wait_for(asked.txid, link, asked.id)
+        elif self._locals.status(link, message):
+            self._append(DBTL, Refused(self.epoch, (message.txid,)))
 
     def _look_again(self) -> None:
         """A pending global was decided: what waited for it goes on."""
@@ -335,6 +318,8 @@ class DbtmMachine:
     def _reached_end(self, log: str) -> None:
         self._caught_up.add(log)
         self._probe_answered(log)
+        if log == GTL:
+            self._freeing.looked()
         if log == GTL and self.phase == Phase.FENCING and not self._is_fenced():
             self._retry_in(Phase.FENCING)
         self._advance()
@@ -350,7 +335,7 @@ class DbtmMachine:
         if self.phase == Phase.MERGING and self._merge.is_durable:
             self._serve()
 
-    def _append(self, log: str, record: GtlRecord | DbtlRecord) -> None:
+    def _append(self, log: str, record: GtlRecord | DbtlRecord) -> int:
         self._token += 1
         if log == DBTL:
             self._appending += 1
@@ -358,6 +343,7 @@ class DbtmMachine:
             if isinstance(record, Entries | Refused):
                 self._confirming.handed()
         self._effects.append(Append(log, self._token, record))
+        return self._token
 
     def _flush(self) -> None:
         """Hand what has gathered to the log, one record at a time."""
@@ -385,6 +371,7 @@ class DbtmMachine:
             self.epoch = Epoch(0)
             self._retry_in(Phase.CLAIMING)
         elif event.log == GTL:
+            self._freeing.failed(event)
             self._retry_in(Phase.FENCING)
 
     def _retry_in(self, phase: Phase) -> None:
@@ -468,6 +455,7 @@ class DbtmMachine:
         """Stop what only a leader may do; what is in flight is answered from the fold, later."""
         leader = self._ledger.fold.address
         self._voting.stop()
+        self._freeing.stop()
         self._locals.drop(leader)
         self._reading.decline_all(Code.NO_LEADER, f"realm {self._realm} has no leader now", leader)
         self._confirming.decline_all(f"realm {self._realm} has no leader now", leader)
@@ -514,9 +502,8 @@ class DbtmMachine:
         self._locals.tick()
         self._reading.tick(now)
         self._confirming.tick()
-        since = self._voting.waits_since()
-        if since is not None and now - since >= self._limits.pending_fold_ms:
-            self._effects.append(CatchUp(GTL))
+        if self._voting.drop(self._freeing.tick()):
+            self._look_again()
 
     # --- standing by --------------------------------------------------------------------------------
 

@@ -44,10 +44,14 @@ class PendingPart(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pending:
-    """All undecided parts of a realm, in the order of their votes, indexed by what they touch."""
+    """All undecided parts of a realm, in the order of their votes, indexed by what they touch.
+
+    `wanted`: those whose outcome something waits for or has waited for, in the order in which it began to.
+    """
 
     def __init__(self) -> None:
         self.parts: dict[TxnId, PendingPart] = {}
+        self.wanted: dict[TxnId, None] = {}
         self._images: dict[RecordId, bytes | None] = {}
         self._writers: dict[RecordId, dict[TxnId, Write]] = {}
         self._written: dict[Collection, dict[RecordId, None]] = {}
@@ -74,6 +78,7 @@ class Pending:
         part = self.parts.pop(txid, None)
         if part is None:
             return None
+        self.wanted.pop(txid, None)
         for write in part.writes:
             record = (write.collection, write.key)
             _discard(self._writers, record, txid)
@@ -96,9 +101,13 @@ class Pending:
         """Return the newest image of a record that an undecided part writes."""
         return self._images[collection, key]
 
-    def has_writer(self, collection: Collection, key: Key) -> bool:
-        """Tell whether an undecided part writes the record."""
-        return (collection, key) in self._writers
+    def want(self, txids: Iterable[TxnId]) -> None:
+        """Note that something waits for the outcome of these pending parts, or was refused because there is none."""
+        self.wanted.update(dict.fromkeys(txids))
+
+    def writers_of(self, collection: Collection, key: Key) -> Iterable[TxnId]:
+        """Return the undecided parts that write the record."""
+        return self._writers.get((collection, key), ())
 
     def writers_that_disturb(self, reads: Iterable[Read]) -> list[TxnId]:
         """Return the parts whose writes would change what was read, in order of their votes."""
@@ -129,6 +138,16 @@ class Pending:
         for planned in plans:
             for txid, other in self._writers.get((planned.write.collection, planned.write.key), {}).items():
                 if _overlap(planned.write, other):
+                    found.add(txid)
+        return self._in_order(found)
+
+    def incrementers_of_same(self, plans: Iterable[Planned]) -> list[TxnId]:
+        """Return the parts that increment a field that these increment."""
+        found: set[TxnId] = set()
+        for planned in plans:
+            fields = {field for field, _ in planned.write.deltas}
+            for txid, other in self._writers.get((planned.write.collection, planned.write.key), {}).items():
+                if any(field in fields for field, _ in other.deltas):
                     found.add(txid)
         return self._in_order(found)
 

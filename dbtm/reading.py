@@ -13,7 +13,7 @@ from dbtm.history import conflict_of
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
 from grit.core.errors import Code
-from grit.core.ids import Collection, Key, LinkId, Lsn, Millis, Realm
+from grit.core.ids import Collection, Key, LinkId, Lsn, Millis, Realm, TxnId
 from grit.core.messages import Declined, ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked
 from grit.core.ordering import ordered
 from grit.core.parts import KeyRead, PredicateRead, Read
@@ -114,12 +114,14 @@ class Reading:
 
     def _meets_undecided(self, job: ReadJob) -> bool:
         """Tell whether a key that is read has a write that is undecided, or in flight: the old value would not last."""
-        return any(
-            self._ledger.pending.has_writer(query.collection, key) or self._is_in_flight(query.collection, key)
-            for query in job.asked.queries
-            if isinstance(query, GetRows)
-            for key in query.keys
-        )
+        pending, is_in_flight = self._ledger.pending, False
+        writers: list[TxnId] = []
+        for query in job.asked.queries:
+            for key in query.keys if isinstance(query, GetRows) else ():
+                writers.extend(pending.writers_of(query.collection, key))
+                is_in_flight = is_in_flight or self._is_in_flight(query.collection, key)
+        pending.want(writers)
+        return bool(writers) or is_in_flight
 
     def _is_in_flight(self, collection: Collection, key: Key) -> bool:
         changes = self._ledger.history.changes_of(collection, key)

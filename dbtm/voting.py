@@ -11,6 +11,7 @@ decision is taken only when its `prev_csn` is. A push that leaves a hole makes t
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 import msgspec
 
@@ -136,8 +137,7 @@ class Voting:
         return decided
 
     def _take_refusals(self, folded: GtlFolded) -> bool:
-        dropped = [self._drop(txid) for txid in folded.refused]
-        return any(dropped)
+        return self.drop(folded.refused)
 
     def _drop_older(self, epoch: Epoch) -> bool:
         """A newer GTM leads: what an older one asked and did not commit before is decided: aborted.
@@ -205,6 +205,11 @@ class Voting:
         if planned is not None and planned.before_bytes == image:
             return planned
         return plan_write(write, image)
+
+    def drop(self, txids: Iterable[TxnId]) -> bool:
+        """Take these as aborted; return whether something pending was decided."""
+        dropped = [self._drop(txid) for txid in txids]
+        return any(dropped)
 
     def _drop(self, txid: TxnId) -> bool:
         """An outcome without effect: aborted, voided or refused."""
@@ -328,6 +333,8 @@ class Voting:
 
     def _vote(self, job: VoteJob, ballot: Ballot, examined: Examined, edges: list[tuple[TxnId, TxnId]]) -> Vote:
         refusal = self._refuse(job, ballot, examined)
+        if refusal is not None and refusal.code == Code.CONTENTION:
+            self._ledger.pending.want(self._ledger.pending.incrementers_of_same(examined.plans.values()))
         if refusal is not None and refusal.code not in DATA_CODES:
             return Vote(ballot.txid, refusal.code.value, refusal.message, refusal.conflict)
         plans = () if refusal is not None else tuple(examined.plans.values())
@@ -339,6 +346,7 @@ class Voting:
                 edges.append((ballot.txid, writer))
             else:
                 conditions.append(writer)
+        pending.want(conditions)
         readers = pending.readers_disturbed_by(plans)
         edges.extend((reader, ballot.txid) for reader in readers if pending.parts[reader].round == job.round)
         part = PendingPart(
@@ -375,8 +383,3 @@ class Voting:
             or self._certifier.find_broken(examined, job.facts.newest, job.facts.rows_of)
             or self._certifier.find_unbounded(examined, self._ledger.tail)
         )
-
-    def waits_since(self) -> int | None:
-        """Return when the oldest pending part was voted for, by this clock; None: nothing is pending."""
-        oldest = next(iter(self._ledger.pending.parts.values()), None)
-        return None if oldest is None else oldest.since

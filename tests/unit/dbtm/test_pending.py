@@ -184,5 +184,5 @@ def test_the_order_is_that_of_the_votes() -> None:
     for number in (3, 1, 2):
         one.add(number, patch(1, a=number))
     assert one.writers(KeyRead(ITEM, key(1))) == [txn(3), txn(1), txn(2)]
-    assert one.pending.has_writer(ITEM, key(1))
-    assert not one.pending.has_writer(ITEM, key(2))
+    assert list(one.pending.writers_of(ITEM, key(1))) == [txn(3), txn(1), txn(2)]
+    assert not one.pending.writers_of(ITEM, key(2))
