@@ -31,7 +31,7 @@ from grit.core.operations import Operation, Result
 from grit.core.outcome import Outcome, State
 from grit.pb.v1 import sidecar_pb2 as pb
 from grit.telemetry.tracing import current_traceparent, start_span
-from grit.wire.channel import CHANNEL_OPTIONS
+from grit.wire.channel import CHANNEL_OPTIONS, expect_sendable
 from grit.wire.errors import error_of_call
 from grit.wire.operations import decode_results, encode_operation
 from grit.wire.requests import decode_status, encode_condition
@@ -289,13 +289,13 @@ class Client:
             return Outcome(TxnId(request.txn_id), State.UNKNOWN, Code.UNKNOWN.value, text)
 
     async def _transact(self, request: pb.TransactRequest) -> pb.TransactResponse:
-        call: grpc.aio.UnaryUnaryMultiCallable[pb.TransactRequest, pb.TransactResponse] = self._channel.unary_unary(
-            "/grit.pb.v1.Transactions/Transact",
-            request_serializer=pb.TransactRequest.SerializeToString,
-            response_deserializer=pb.TransactResponse.FromString,
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, pb.TransactResponse] = self._channel.unary_unary(
+            "/grit.pb.v1.Transactions/Transact", response_deserializer=pb.TransactResponse.FromString
         )
         try:
-            return await call(request)
+            return await call(expect_sendable(request.SerializeToString()))
+        except GritError as error:
+            raise typed(error) from error
         except grpc.aio.AioRpcError as failure:
             raise typed(error_of_call(failure, commits=True)) from failure
 
@@ -388,6 +388,9 @@ class _Attempts(AbstractAsyncContextManager[Transaction]):
             return error
         except OutcomeUnknown as error:
             return await self._resolved(txn, error)
+        except InvalidRequest:
+            await self._end(txn)  # the home may not have heard of it, and would hold the transaction until its time-out
+            raise
         return None
 
     async def _resolved(self, txn: Transaction, unknown: OutcomeUnknown) -> GritError | None:

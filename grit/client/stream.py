@@ -13,6 +13,7 @@ from google.protobuf.message import Message as ProtoMessage
 from grit.client.errors import typed
 from grit.core.errors import Code, GritError
 from grit.pb.v1 import sidecar_pb2 as pb
+from grit.wire.channel import expect_sendable
 from grit.wire.errors import decode_error, error_of_call
 
 ANSWER_S_MAX = 90.0
@@ -24,25 +25,29 @@ class _Open:
     """A stream that is up, with what waits on it."""
 
     def __init__(self, channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...]) -> None:
-        multi: grpc.aio.StreamStreamMultiCallable[pb.ClientFrame, pb.ServerFrame] = channel.stream_stream(
+        multi: grpc.aio.StreamStreamMultiCallable[bytes, pb.ServerFrame] = channel.stream_stream(
             METHOD,
-            request_serializer=pb.ClientFrame.SerializeToString,
             response_deserializer=pb.ServerFrame.FromString,
         )
         self._call = multi(metadata=metadata)
-        self._outgoing: asyncio.Queue[pb.ClientFrame] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
         self._waiting: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._number = 0
         self.is_broken = False
         self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
 
     def send(self, name: str, request: ProtoMessage) -> asyncio.Future[Any]:
-        """Queue a request; the future is its answer."""
+        """Queue a request; the future is its answer. One that is too large is refused, by the future too."""
         self._number += 1
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[self._number] = (name, future)
         fields: dict[str, Any] = {name: request}
-        self._outgoing.put_nowait(pb.ClientFrame(id=self._number, **fields))
+        try:
+            frame = expect_sendable(pb.ClientFrame(id=self._number, **fields).SerializeToString())
+        except GritError as error:
+            future.set_exception(typed(error))
+            return future
+        self._waiting[self._number] = (name, future)
+        self._outgoing.put_nowait(frame)
         return future
 
     async def close(self) -> None:

@@ -1,7 +1,22 @@
 """Options of channels and servers of the public surface."""
 
+from grit.core.errors import Code, GritError
+
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """One gRPC message: a transaction of 8 MiB as a Transact, typed, with room."""
+
+
+def expect_sendable(message: bytes) -> bytes:
+    """Return an encoded message that gRPC can carry. A larger one would break the stream of everybody else with it.
+
+    Raises:
+        GritError: TOO_LARGE; nothing has been sent.
+    """
+    if len(message) > MESSAGE_BYTES_MAX:
+        text = f"the request has {len(message):,} bytes, one message carries {MESSAGE_BYTES_MAX:,}: do less in one transaction"
+        raise GritError(Code.TOO_LARGE, text)
+    return message
+
 
 _SHARED: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
