@@ -11,7 +11,7 @@ import msgspec
 
 from grit.core.fold import LIFE_MS
 
-_SECOND, _HOUR = 1_000, 3_600_000
+_SECOND = 1_000
 _KIB, _MIB = 1024, 1024 * 1024
 
 
@@ -27,12 +27,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         pending_refuse_ms: A participant frees itself after so long, when something waits.
         park_ms, parked_per_key: How long, and how many, locals wait behind pending globals.
         record_bytes, record_entries: A log record is closed at whichever comes first.
-        history_keys, history_ms: What a DBTM remembers of writes.
+        history_keys: How many writes a DBTM remembers.
         keys_per_realm, transaction_bytes: Of one transaction, reads and writes together.
         operations_per_request: Of one Execute, Commit or Transact.
         key_bytes: One canonical key.
         value_depth: Lists and maps inside each other; what protobuf can carry typed is the most.
-        attempts: How often the SDK runs a body.
         idempotency_keys, result_bytes: What is kept of keys and with each.
         open_transactions: Per sidecar.
         lag_entries: A realm whose database is further behind than that refuses commits.
@@ -49,13 +48,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     record_bytes: int = 1 * _MIB
     record_entries: int = 1_000
     history_keys: int = 1_000_000
-    history_ms: int = 60 * _SECOND
     keys_per_realm: int = 10_000
     transaction_bytes: int = 8 * _MIB
     operations_per_request: int = 10_000
     key_bytes: int = 1 * _KIB
     value_depth: int = 30
-    attempts: int = 8
     idempotency_keys: int = 1_000_000
     result_bytes: int = 4 * _KIB
     open_transactions: int = 10_000
@@ -90,13 +87,11 @@ LIMIT_BOUNDS: Mapping[str, tuple[int, int]] = {
     "record_bytes": (1 * _KIB, 64 * _MIB),
     "record_entries": (1, 100_000),
     "history_keys": (1_000, 100_000_000),
-    "history_ms": (1 * _SECOND, 24 * _HOUR),
     "keys_per_realm": (1, 1_000_000),
     "transaction_bytes": (1 * _KIB, 64 * _MIB),
     "operations_per_request": (1, 1_000_000),
     "key_bytes": (16, 3_072),
     "value_depth": (1, 30),
-    "attempts": (1, 1_000),
     "idempotency_keys": (1, 100_000_000),
     "result_bytes": (0, 64 * _KIB),
     "open_transactions": (1, 1_000_000),
