@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import DidNotStart, cpu_s, memory_mib, running
+from bench.processes import DidNotStart, Running, cpu_s, memory_mib, running
 
 WAITS = "import signal; print('ready at 1', flush=True); signal.pause()"
 
@@ -21,13 +21,16 @@ def test_a_process_runs_as_long_as_its_block(tmp_path: Path) -> None:
 
 
 def test_processes_are_stopped_when_the_block_fails(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ValueError, match="of the block"),
-        running({"a": [sys.executable, "-c", WAITS]}, tmp_path) as all_,
-    ):
-        one = all_["a"]
-        raise ValueError("of the block")
-    assert one.process.returncode is not None
+    seen: list[Running] = []
+
+    def fail() -> None:
+        with running({"a": [sys.executable, "-c", WAITS]}, tmp_path) as processes:
+            seen.append(processes["a"])
+            raise ValueError("of the block")
+
+    with pytest.raises(ValueError, match="of the block"):
+        fail()
+    assert seen[0].process.returncode is not None
 
 
 def test_a_process_that_ends_too_early_is_told_with_the_end_of_its_output(tmp_path: Path) -> None:
