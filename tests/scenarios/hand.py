@@ -89,6 +89,10 @@ class Hand(Node):
         elif not isinstance(effect, events.Finished):
             super().perform(effect)
 
+    def turn_to(self, realm: Realm, dbtm: Node) -> None:
+        """Ask another replica of a realm from now on."""
+        self._realms[realm] = self.connect(dbtm, ("sidecar", self.name), ("dbtm", realm))
+
     # --- operations ---------------------------------------------------------------------------------
 
     def get(self, realm: Realm, collection: Collection, key: int, fields: tuple[str, ...] | None = None) -> Row | None:
