@@ -37,12 +37,7 @@ MISTAKES = [
     ("memory log with path", "log: {kind: memory, path: x}\n", "grit.yaml:1:27", "has no path"),
     ("realms missing", "log: {kind: memory}\n", "grit.yaml:1:1", "needs realms"),
     ("no realm", "log: {kind: memory}\nrealms: {}\n", "grit.yaml:2:9", "at least one database"),
-    (
-        "sidecar.link is gone",
-        'log: {kind: memory}\nsidecar: {link: "h:1"}\n',
-        "grit.yaml:2:11",
-        'sidecar has no "link"',
-    ),
+    ("sidecar.link is gone", HEAD + ORDERS + 'sidecar: {link: "h:1"}\n', "grit.yaml:10:11", 'sidecar has no "link"'),
     ("port 0 advertised", HEAD + ORDERS + 'sidecar: {advertise: "h:0"}\n', "grit.yaml:10:22", "nobody can be reached"),
     ("unknown engine", HEAD.replace("sqlite", "sqlit") + ORDERS, "grit.yaml:4:13", 'did you mean "sqlite"?'),
     ("engine is no text", HEAD.replace("sqlite", "on") + ORDERS, "grit.yaml:4:13", "put it in quotes"),
