@@ -19,8 +19,8 @@ GENERATED := grit/pb/v1
 PYTEST := $(BIN)/python -m pytest
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 
-# SEEDS=n runs the first n seeds of the simulator, SEED=k only that one.
-SIM_FLAGS := $(if $(SEEDS),--sim-seeds=$(SEEDS)) $(if $(SEED),--sim-seed=$(SEED))
+# SEEDS=n runs the first n seeds of the simulator, FIRST=f begins elsewhere, SEED=k runs only that one.
+SIM_FLAGS := $(if $(SEEDS),--sim-seeds=$(SEEDS)) $(if $(FIRST),--sim-first=$(FIRST)) $(if $(SEED),--sim-seed=$(SEED))
 
 .PHONY: help setup demo test check format format-check lint types import-rules proto proto-check bench sim sim-mutations clean
 
@@ -90,7 +90,7 @@ bench: setup ## Measure, in under 5 minutes; results go to bench/results
 	$(call say,bench: reduced run)
 	@$(BIN)/python -m bench $(ARGS)
 
-sim: setup ## Run the simulator: SEEDS=n for the first n seeds, SEED=k for one
+sim: setup ## Run the simulator: SEEDS=n for the first n seeds (from FIRST=f on), SEED=k for one
 	$(call say,sim: whole clusters in virtual time $(SIM_FLAGS))
 	@$(PYTEST) tests/sim -n 2 $(SIM_FLAGS) $(ARGS)
 

@@ -1,6 +1,7 @@
 """What holds for every test: how Hypothesis runs, and how the simulator's seeds are chosen.
 
-A test that takes `sim_seed` runs once per seed: `make sim SEEDS=n` for 0 to n - 1, `make sim SEED=k` for k alone.
+A test that takes `sim_seed` runs once per seed: `make sim SEEDS=n` for 0 to n - 1, `make sim FIRST=f SEEDS=n` for n from f on,
+`make sim SEED=k` for k alone.
 """
 
 import pytest
@@ -16,7 +17,8 @@ settings.load_profile("grit")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sim", "the simulator")
-    group.addoption("--sim-seeds", type=int, default=SEEDS, help=f"run seeds 0 to n - 1 (default {SEEDS})")
+    group.addoption("--sim-seeds", type=int, default=SEEDS, help=f"run so many seeds (default {SEEDS})")
+    group.addoption("--sim-first", type=int, default=0, help="begin with this seed (default 0)")
     group.addoption("--sim-seed", type=int, default=None, help="run this seed only")
 
 
@@ -24,5 +26,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "sim_seed" not in metafunc.fixturenames:
         return
     only = metafunc.config.getoption("--sim-seed")
-    seeds = range(metafunc.config.getoption("--sim-seeds")) if only is None else [only]
+    first = metafunc.config.getoption("--sim-first")
+    seeds = range(first, first + metafunc.config.getoption("--sim-seeds")) if only is None else [only]
     metafunc.parametrize("sim_seed", seeds)
