@@ -69,7 +69,7 @@ class Confirming:
         self._check(ValidateJob(link, asked, self._clock.now))
 
     def look_again(self) -> None:
-        """Check what was held: an undecided part has its outcome, or a write is durable."""
+        """Check what was held: an undecided part has its outcome, a write is durable, or time has passed."""
         held, self._held = self._held, []
         for job in held:
             self._check(job)
@@ -84,16 +84,6 @@ class Confirming:
         if self._riding:
             for job in self._riding.popleft():
                 self._answer(job)
-
-    def tick(self) -> None:
-        """Give up what was held for too long: what touches it may commit. Not every outcome is told, so look first."""
-        self.look_again()
-        now = self._clock.now
-        late = [job for job in self._held if now - job.since >= self._limits.park_ms]
-        if late:
-            self._held = [job for job in self._held if now - job.since < self._limits.park_ms]
-            for job in late:
-                self._answer(job, self._undecided(job.asked))
 
     def decline_all(self, message: str, leader: str) -> None:
         """Give everything back, unanswered: this DBTM does not lead any more, or is not sure."""
@@ -114,10 +104,12 @@ class Confirming:
             return
         undecided = ledger.pending.writers_that_disturb(asked.reads)
         ledger.pending.want(undecided)
-        if undecided or self._found_in_flight(asked) is not None:
+        if not undecided and self._found_in_flight(asked) is None:
+            self._clean.append(job)
+        elif self._clock.now - job.since < self._limits.park_ms:
             self._held.append(job)
         else:
-            self._clean.append(job)
+            self._answer(job, self._undecided(asked))
 
     def _found_in_flight(self, asked: ValidateAsked) -> tuple[Read, Change] | None:
         """Return a read that a write in flight has changed, with that write."""

@@ -501,7 +501,7 @@ class DbtmMachine:
         """What time brings to a leader."""
         self._locals.tick()
         self._reading.tick(now)
-        self._confirming.tick()
+        self._confirming.look_again()
         if self._voting.drop(self._freeing.tick()):
             self._look_again()
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from grit.core.steps import DBTL, GTL
 from tests.scenarios.conftest import Stage
 from tests.sim.nodes import DbtmNode
 from tests.sim.programs import CATALOGUE, DOCS, DOCUMENT, ITEMS, TABLE
@@ -62,8 +63,9 @@ def test_half_of_a_global_is_never_confirmed(stage: Stage) -> None:
 def test_a_deposed_leader_that_does_not_know_confirms_nobody(stage: Stage, way: str) -> None:
     """Another leads and has acknowledged a write; the old leader has not read so, and is asked for what it holds."""
     world, old = stage.world, stage.cluster.dbtms[TABLE]
-    tail = f"{old.name}.tail"
-    world.hold(tail)
+    tails = [f"{old.name}.tail.{log}" for log in (GTL, DBTL)]
+    for tail in tails:
+        world.hold(tail)
     if way == "with a record under way":
         other = stage.begin("other")
         other.patch(TABLE, ITEMS, 2, a=1)
@@ -86,7 +88,7 @@ def test_a_deposed_leader_that_does_not_know_confirms_nobody(stage: Stage, way: 
     wait(stage)
     assert not reader.is_answered
     reader.turn_to(TABLE, new)
-    world.release(tail)
+    world.release(tails.pop())
     assert reader.outcome() == "READ_CONFLICT"
 
 
