@@ -98,7 +98,11 @@ class LocalCommits:
             return
         refusal = check_age(asked.txid, self._clock.now)
         if refusal is not None:
-            self._answer(link, asked.id, aborted(asked.txid, refusal.code, refusal.message))
+            outcome = aborted(asked.txid, refusal.code, refusal.message)
+            if refusal.code == Code.CLOCK_SKEW:
+                # Its time will come, and a second copy with it: once refused is refused.
+                self._aborted[asked.txid] = outcome
+            self._answer(link, asked.id, outcome)
             return
         facts = Facts(self._ledger)
         job = LocalJob(link, asked.id, asked.txid, asked.part, part, asked.trace, asked.origin, self._clock.now, facts)

@@ -312,6 +312,7 @@ class DbtmMachine:
             self._effects.append(CatchUp(GTL))
         elif valid and not mine and self.phase != Phase.OPENING:
             self._follow()
+            self._is_stranger()
         elif not valid and mine and record.epoch == self.epoch:
             self._retry_in(Phase.CLAIMING)
 
@@ -403,17 +404,22 @@ class DbtmMachine:
 
     def _check_identity(self) -> None:
         """Compare the logs with what the database has applied, then claim."""
-        fold, gtl_log_id = self._ledger.fold, self._voting.gtl.log_id
-        stranger = find_stranger(self._realm, fold, self._cursor, gtl_log_id)
-        if stranger:
-            self._halt(stranger)
-        elif not gtl_log_id:
+        if self._is_stranger():
+            return
+        if not self._voting.gtl.log_id:
             self._retry_in(Phase.OPENING)
             self._caught_up.discard(GTL)
-        elif self._is_alone or fold.resigned or not fold.epoch:
+        elif self._is_alone or self._ledger.fold.resigned or not self._ledger.fold.epoch:
             self._claim()
         else:
             self.phase = Phase.FOLLOWING
+
+    def _is_stranger(self) -> bool:
+        """Tell whether the logs and the database do not belong together, and halt then."""
+        why = find_stranger(self._realm, self._ledger.fold, self._cursor, self._voting.gtl.log_id)
+        if why:
+            self._effects.append(Halt(LogError(why)))
+        return bool(why)
 
     def _claim(self) -> None:
         """Claim the next epoch; an empty log gets its GENESIS first, and the claim follows when that is folded.
@@ -469,9 +475,6 @@ class DbtmMachine:
         self._step_down()
         self.phase = Phase.FOLLOWING
         self._locals.fence()
-
-    def _halt(self, message: str) -> None:
-        self._effects.append(Halt(LogError(message)))
 
     # --- the database and time ----------------------------------------------------------------------
 

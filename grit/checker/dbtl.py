@@ -72,6 +72,7 @@ class _Reading:
         self._writing: dict[Epoch, Offset] = {}
         self._through = Csn(0)
         self._refused: dict[TxnId, Offset] = {}
+        self._tied_to: str | None = None
 
     def take(self, offset: Offset, record: DbtlRecord, payload: bytes) -> None:
         self._lead.genesis(offset, record)
@@ -102,7 +103,11 @@ class _Reading:
         )
 
     def _claim(self, offset: Offset, record: DbtmEpoch) -> None:
+        if self._tied_to is not None and record.gtl_log_id != self._tied_to:
+            return  # void, whatever its epoch (docs/adr/0010)
         is_valid = self._lead.claim(offset, record.epoch, record.time)
+        if is_valid:
+            self._tied_to = record.gtl_log_id
         if is_valid and self._gtl_log_id is not None and record.gtl_log_id != self._gtl_log_id:
             self._lead.find(
                 "W0",

@@ -302,12 +302,9 @@ class DbtlFold(_Fold[Lsn]):
         return _DBTL_VALID if self._resign(record) else _DBTL_VOID
 
     def _dbtm_epoch(self, record: DbtmEpoch) -> DbtlFolded:
-        if record.epoch > self.epoch and self.gtl_log_id not in ("", record.gtl_log_id):
-            raise self._refusal(
-                f"its realm was coordinated under GTL {self.gtl_log_id}, the leader of epoch {record.epoch} names "
-                f"GTL {record.gtl_log_id}: check which log the GTM uses"
-            )
-        if not self._claim(record):
+        """Take a claim. One under another GTL is void: whoever made it is the one to stop (docs/adr/0010)."""
+        is_stranger = self.gtl_log_id and record.gtl_log_id != self.gtl_log_id
+        if is_stranger or not self._claim(record):
             return _DBTL_VOID
         self.gtl_log_id = record.gtl_log_id
         return _DBTL_VALID

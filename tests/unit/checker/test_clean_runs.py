@@ -4,8 +4,8 @@ import pytest
 
 from grit.checker.check import check_log, check_state
 from grit.checker.report import Verdict
-from grit.core.ids import Epoch
-from grit.core.records import Refused
+from grit.core.ids import Epoch, LeaderId
+from grit.core.records import DbtmEpoch, Refused
 from tests.unit.checker.recorded import CARTS, ORDERS, Recorded, clean, increment, put
 
 
@@ -24,6 +24,14 @@ async def test_what_a_zombie_writes_after_its_successor_has_begun_is_no_finding(
     run.dbtm_takes_over(ORDERS)
     run.zombie_writes(ORDERS)
     run.renew(ORDERS)
+    assert (await check_log(run.sources(), is_quiesced=True)).findings == ()
+
+
+async def test_a_claim_under_another_global_log_changes_nothing() -> None:
+    run = Recorded()
+    run.local(ORDERS, put(1, "a"))
+    run.dbtl[ORDERS].append(DbtmEpoch(Epoch(9), LeaderId("stranger"), "", run.now, "another-gtl"))
+    run.local(ORDERS, put(2, "b"))
     assert (await check_log(run.sources(), is_quiesced=True)).findings == ()
 
 

@@ -119,6 +119,19 @@ def test_a_realm_of_another_gtl_halts_before_it_spoils_the_log() -> None:
     assert rig.logs[DBTL] == before
 
 
+def test_a_claim_under_another_gtl_is_void_and_stops_whoever_made_it_and_nobody_else() -> None:
+    rig = Rig()
+    rig.until_phase("claiming")
+    rig.logs[DBTL].append(DbtmEpoch(Epoch(1), LeaderId("other"), "addr-other", rig.now, "another-gtl"))
+    rig.land()  # a little too late: the log belongs to the other one
+    rig.fold(DBTL)
+    rig.pass_time(300)
+    assert "coordinated under GTL another-gtl, this DBTM reads GTL the-gtl" in halted(rig)
+    assert rig.appends == []
+    other = Rig(logs={DBTL: rig.logs[DBTL], GTL: [Genesis("another-gtl", Realm(""), 1)]}, store=rig.store, name="d2")
+    other.serve()
+
+
 def test_a_database_that_went_back_restarts_the_machine() -> None:
     rig = Rig()
     rig.serve()

@@ -2,12 +2,13 @@
 
 import pytest
 
+from grit.core.fold import LIFE_MS
 from grit.core.ids import TxnId
 from grit.core.limits import Limits
 from grit.core.messages import CommitAsked, OutcomeAnswered, StatusAsked
 from grit.core.parts import KeyRead, PredicateRead, encode_part
 from grit.core.predicate import Where
-from tests.unit.dbtm.rig import HOME, ITEM, Rig, add, both, insert, key, part, patch, put, txn
+from tests.unit.dbtm.rig import HOME, ITEM, START, Rig, add, both, insert, key, part, patch, put, txn
 
 
 @pytest.fixture
@@ -306,3 +307,16 @@ def test_an_image_from_the_database_is_brought_up_to_date_before_it_is_used(rig:
     after.committed(4, patch(1, b=2))
     after.settle()
     assert after.get(1) == {"id": 1, "a": 2, "b": 2}
+
+
+def test_what_was_refused_because_of_its_clock_is_refused_when_its_time_has_come() -> None:
+    rig = Rig()
+    rig.serve()
+    early = txn(1, began=START + 2 * LIFE_MS)
+    for _ in range(2):
+        rig.receive(CommitAsked(50, early, encode_part(part(put(1)))))
+        rig.settle()
+        rig.pass_time(2 * LIFE_MS)
+    codes = [answer.outcome.code for answer in rig.answers(OutcomeAnswered)]
+    assert codes == ["CLOCK_SKEW", "CLOCK_SKEW"]
+    assert rig.txids() == []
