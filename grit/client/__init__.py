@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from grit.client.client import Client, Transacted, connect
     from grit.client.errors import GritError, InvalidRequest, OutcomeUnknown, TxnAborted, Unavailable
     from grit.client.interceptors import CallInterceptor, JoinInterceptor
+    from grit.client.kept import Kept
     from grit.client.transaction import Transaction
     from grit.client.where import Condition, absent, ascending, descending, exists, field
     from grit.core.errors import Code
@@ -32,6 +33,7 @@ __all__ = [
     "GritError",
     "InvalidRequest",
     "JoinInterceptor",
+    "Kept",
     "OutcomeUnknown",
     "Transacted",
     "Transaction",
@@ -50,6 +52,7 @@ _PLACES = {
     "grit.client.client": ("Client", "Transacted", "connect"),
     "grit.client.errors": ("GritError", "InvalidRequest", "OutcomeUnknown", "TxnAborted", "Unavailable"),
     "grit.client.interceptors": ("CallInterceptor", "JoinInterceptor"),
+    "grit.client.kept": ("Kept",),
     "grit.client.transaction": ("Transaction",),
     "grit.client.where": ("Condition", "absent", "ascending", "descending", "exists", "field"),
     "grit.core.errors": ("Code",),

@@ -34,7 +34,7 @@ from grit.telemetry.tracing import current_traceparent, start_span
 from grit.wire.channel import CHANNEL_OPTIONS, expect_sendable
 from grit.wire.errors import error_of_call
 from grit.wire.operations import decode_results, encode_operation
-from grit.wire.requests import decode_status, encode_condition
+from grit.wire.requests import decode_cancel, decode_status, encode_condition
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -230,14 +230,39 @@ class Client:
                 )
             await retries.pause()
 
-    async def status(self, txid: str, realms: Sequence[str] = ()) -> Outcome:
-        """Tell what became of a transaction; one that nobody knows can never commit afterwards.
+    async def status(self, txid: str = "", realms: Sequence[str] = (), *, idempotency_key: str = "") -> Outcome:
+        """Tell what became of a transaction, or of an idempotency key.
+
+        A transaction that nobody knows can never commit afterwards. Asking for a key changes nothing: NOT_COMMITTED
+        means that it is safe to run again with the same key.
+
+        Args:
+            txid: Of the transaction.
+            realms: Those that it touched, when another sidecar than its home is asked.
+            idempotency_key: In place of `txid`; the outcome of one that committed has its `result`.
 
         Raises:
-            GritError: Unavailable.
+            GritError: Unavailable; InvalidRequest: both are given, or none.
         """
-        request = pb.StatusRequest(txn_id=txid, realms=realms)
+        if bool(txid) == bool(idempotency_key):
+            raise invalid("status is of a transaction or of an idempotency_key: give one of them")
+        if idempotency_key:
+            request = pb.StatusRequest(idempotency_key=idempotency_key)
+        else:
+            request = pb.StatusRequest(txn_id=txid, realms=realms)
         return decode_status(await self.stream().ask("status", request))
+
+    async def cancel(self, idempotency_key: str) -> Outcome:
+        """Refuse an idempotency key for good: nothing that is not committed with it ever will be.
+
+        Returns:
+            ABORTED; or COMMITTED with the result, when it is too late.
+
+        Raises:
+            GritError: Unavailable; InvalidRequest.
+        """
+        response = await self.stream().ask("cancel", pb.CancelRequest(idempotency_key=idempotency_key))
+        return decode_cancel(response)
 
     def stream(self, home: str = "") -> SessionStream:
         """Return the session with a home; "" = this sidecar, which relays to others."""
@@ -253,7 +278,8 @@ class Client:
             GritError: Unavailable; InvalidRequest.
         """
         response: pb.BeginResponse = await self.stream().ask("begin", self.begin_request(begin))
-        return Transaction(self.stream(), response.txn_id, response.home, response.timeout_ms)
+        has_key = bool(begin.idempotency_key)
+        return Transaction(self.stream(), response.txn_id, response.home, response.timeout_ms, has_key=has_key)
 
     def join(self, call: OutgoingCall) -> Transaction:
         """Return the transaction that a call came in."""
@@ -398,6 +424,8 @@ class _Attempts(AbstractAsyncContextManager[Transaction]):
         request = pb.StatusRequest(txn_id=txn.txid, realms=sorted(txn.realms))
         outcome = await self._client.resolve(request)
         if outcome.state == State.COMMITTED:
+            if outcome.txid != txn.txid:
+                txn.repeats(outcome.result)
             return None
         error = typed(outcome.error())
         if isinstance(error, TxnAborted):

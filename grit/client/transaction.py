@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from grit.client.errors import GritError, InvalidRequest, TxnAborted, invalid, typed
+from grit.client.kept import Kept
 from grit.client.metadata import FinishedCall, OutgoingCall
 from grit.client.naming import Keyed, key_of, split
 from grit.client.stream import SessionStream
@@ -68,14 +69,19 @@ class Transaction:
         txid: Its id.
         home: host:port of the sidecar that began it.
         call: The call that it runs in, in a called service; "" in the service that began it.
+        kept: What `keep` left, if anything.
     """
 
-    def __init__(self, stream: SessionStream, txid: str, home: str, timeout_ms: int, call: str = "") -> None:
+    def __init__(
+        self, stream: SessionStream, txid: str, home: str, timeout_ms: int, call: str = "", *, has_key: bool = False
+    ) -> None:
         self.txid = txid
         self.home = home
         self.call = call
         self.operations = 0
         self.realms: set[str] = set()
+        self.kept: Kept | None = None
+        self._has_key = has_key
         self._stream = stream
         self._deadline = time.monotonic() + timeout_ms / 1000
         self._sequence = 0
@@ -286,10 +292,34 @@ class Transaction:
         if self.call:
             await self._settled()
 
+    # --- the idempotency key ---------------------------------------------------------------------------
+
+    def keep(self, result: bytes) -> Kept:
+        """Leave a result with the idempotency key: whoever commits with the key again gets it, and applies nothing.
+
+        Return it from the body, so that the caller has the first answer, whichever run that was of. Of several
+        results the last is left. A transaction that wrote nothing leaves none.
+
+        Args:
+            result: At most `limits.result_bytes`, 4 KiB by default; else the commit is TOO_LARGE.
+
+        Raises:
+            InvalidRequest: There is no key, or this is a called service: the key is of who began.
+        """
+        self._expect_usable()
+        if self.call:
+            raise invalid("a called service has no idempotency key: return the result to the caller, which may keep it")
+        if not self._has_key:
+            raise invalid("nothing to keep a result with: give the transaction an idempotency_key")
+        if not isinstance(result, bytes):
+            raise invalid(f"a result is bytes, not {type(result).__name__}: encode it", Code.TYPE_MISMATCH)
+        self.kept = Kept(result)
+        return self.kept
+
     # --- the end, called by the client -----------------------------------------------------------------
 
-    async def commit(self, result: bytes = b"") -> pb.CommitResponse:
-        """Send the last writes and the commit.
+    async def commit(self) -> None:
+        """Send the last writes and the commit, with what is to be kept.
 
         Raises:
             GritError: OutcomeUnknown is for `Client` to resolve.
@@ -308,14 +338,20 @@ class Transaction:
             txn_id=self.txid,
             sequence=self._sequence,
             operations=[asked.message for asked in buffer],
-            result=result,
+            result=b"" if self.kept is None else self.kept.result,
             packed_results=True,
         )
         try:
             response: pb.CommitResponse = await self._stream.ask("commit", request)
         except InvalidRequest as error:
             raise _of_home(error) from error
-        return response
+        if response.repeated_key:
+            self.repeats(response.result)
+
+    def repeats(self, result: bytes) -> None:
+        """Take note that an earlier transaction had committed with the key, and kept that."""
+        if self.kept is not None:
+            self.kept.repeat(result)
 
     async def rollback(self, *, validate: bool) -> GritError | None:
         """End without effect; with `validate` return why what the body saw was not current, None when it was."""

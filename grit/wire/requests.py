@@ -115,6 +115,11 @@ def encode_status(outcome: Outcome) -> pb.StatusResponse:
     return response
 
 
+def decode_cancel(response: pb.CancelResponse) -> Outcome:
+    """Return what stands of a key that was to be cancelled."""
+    return decode_status(pb.StatusResponse(outcome=response.outcome, commit=response.commit))
+
+
 def decode_status(response: pb.StatusResponse) -> Outcome:
     """Return what became of it; an outcome that this client does not know is UNKNOWN."""
     state = _STATE_OF.get(response.outcome, State.UNKNOWN)
