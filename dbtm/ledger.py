@@ -23,9 +23,6 @@ from grit.core.parts import decode_changes, encode_changes
 from grit.core.records import DbtlRecord, Entries, Entry, Image, Through
 from grit.core.values import decode_record, encode_record
 
-IMAGES_MAX = 200_000
-"""Newest images kept beside the history."""
-
 
 class Ledger:
     """The committed transactions of a realm, in Lsn order.
@@ -37,7 +34,7 @@ class Ledger:
     def __init__(self, realm: Realm, limits: Limits) -> None:
         self.fold = DbtlFold(f"dbtl.{realm}", realm)
         self.history = History(limits.history_keys)
-        self.images = Images(self.history, IMAGES_MAX)
+        self.images = Images(self.history, limits.images_records)
         self.overlay = Overlay()
         self.pending = Pending()
         self.refusing: set[TxnId] = set()

@@ -28,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         park_ms, parked_per_key: How long, and how many, locals wait behind pending globals.
         record_bytes, record_entries: A log record is closed at whichever comes first.
         history_keys: How many writes a DBTM remembers.
+        images_records: How many newest records a DBTM keeps beside them, so that it need not ask its database.
         keys_per_realm, transaction_bytes: Of one transaction, reads and writes together.
         operations_per_request: Of one Execute, Commit or Transact.
         key_bytes: One canonical key.
@@ -48,6 +49,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     record_bytes: int = 1 * _MIB
     record_entries: int = 1_000
     history_keys: int = 1_000_000
+    images_records: int = 200_000
     keys_per_realm: int = 10_000
     transaction_bytes: int = 8 * _MIB
     operations_per_request: int = 10_000
@@ -86,7 +88,8 @@ LIMIT_BOUNDS: Mapping[str, tuple[int, int]] = {
     "parked_per_key": (1, 100_000),
     "record_bytes": (1 * _KIB, 64 * _MIB),
     "record_entries": (1, 100_000),
-    "history_keys": (1_000, 100_000_000),
+    "history_keys": (1, 100_000_000),
+    "images_records": (1, 100_000_000),
     "keys_per_realm": (1, 1_000_000),
     "transaction_bytes": (1 * _KIB, 64 * _MIB),
     "operations_per_request": (1, 1_000_000),

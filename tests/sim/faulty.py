@@ -8,6 +8,7 @@ ended, every database at the end of its log, and a serial order that explains al
 from collections.abc import Iterable, Sequence
 
 from grit.core.ids import LinkId, Realm
+from grit.core.limits import Limits
 from grit.store.memory import MemoryStore
 from tests.sim.client import ClientNode
 from tests.sim.nodes import DbtmNode, GtmNode, Node, PlayerNode
@@ -18,6 +19,8 @@ from tests.sim.world import World
 REPLICAS = 2
 FAULTS_A_RUN = 6
 UNKNOWN_SHARES = (0.0, 0.0, 0.1, 0.3)
+MEMORIES = (1, 4, 1_000_000)
+"""What a DBTM remembers: with little it has to look into the database, and finds reads too old."""
 FAULT_SHARE = 0.003
 """How readily the next fault happens, at each step."""
 
@@ -33,6 +36,7 @@ class FaultyCluster:
         self._left = FAULTS_A_RUN
         self._kinds = chance.sample(("kill", "pause", "cut"), chance.randint(1, 3))
         self._paused: list[Node] = []
+        self._limits = Limits(history_keys=chance.choice(MEMORIES), images_records=chance.choice(MEMORIES))
         self.gtms = [self._start_gtm() for _ in range(REPLICAS)]
         self.dbtms = {realm: [self._start_dbtm(realm) for _ in range(REPLICAS)] for realm in CATALOGUE}
         self.players = {realm: [self._start_player(realm) for _ in range(REPLICAS)] for realm in CATALOGUE}
@@ -126,7 +130,7 @@ class FaultyCluster:
 
     def _start_dbtm(self, realm: Realm) -> DbtmNode:
         name = self._name(f"dbtm.{realm}")
-        return DbtmNode(self.world, name, CATALOGUE[realm], self.stores[realm], is_alone=False)
+        return DbtmNode(self.world, name, CATALOGUE[realm], self.stores[realm], is_alone=False, limits=self._limits)
 
     def _start_player(self, realm: Realm) -> PlayerNode:
         return PlayerNode(self.world, self._name(f"player.{realm}"), CATALOGUE[realm], self.stores[realm])

@@ -8,6 +8,7 @@ from dbtm.effects import ReadStore, Restart, StoreRead
 from dbtm.machine import DbtmMachine
 from grit.core.catalog import RealmDef
 from grit.core.ids import LeaderId, LinkId, Offset, Realm
+from grit.core.limits import Limits
 from grit.core.messages import Message
 from grit.core.queries import StoreAnswer
 from grit.core.records import decode_dbtl_record, decode_gtl_record, encode_log_record
@@ -229,11 +230,25 @@ class GtmNode(Node):
 class DbtmNode(Node):
     """A DBTM; its looks into the database are torn apart: the player may apply between position, rows, position."""
 
-    def __init__(self, world: World, name: str, realm: RealmDef, store: MemoryStore, *, is_alone: bool = True) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        realm: RealmDef,
+        store: MemoryStore,
+        *,
+        is_alone: bool = True,
+        limits: Limits | None = None,
+    ) -> None:
         super().__init__(world, name, {DBTL: f"dbtl.{realm.name}", GTL: "gtl"})
         self._store = store
         self.machine = DbtmMachine(
-            realm, leader_id=LeaderId(name), address=f"addr:{name}", fresh_log_id=f"log:{name}", is_alone=is_alone
+            realm,
+            leader_id=LeaderId(name),
+            address=f"addr:{name}",
+            fresh_log_id=f"log:{name}",
+            is_alone=is_alone,
+            limits=limits,
         )
         self.follow(DBTL)
         self.follow(GTL)
