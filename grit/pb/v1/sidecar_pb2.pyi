@@ -1347,12 +1347,15 @@ class BeginRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     isolation: Global___Isolation.ValueType
     read_only: _builtins.bool
+    """Writes are refused, those of called services too."""
     staleness_ms: _builtins.int
     """With read_only: how old the state may be that is read. 0: strict."""
     timeout_ms: _builtins.int
     """From now; the transaction is aborted after it. 0: the sidecar's default."""
     idempotency_key: _builtins.str
-    """Chosen by the caller; at most one transaction with it ever commits, within the time that keys are kept."""
+    """Chosen by the caller; at most one transaction with it ever commits, within the time that keys are kept.
+    A transaction that wrote nothing ignores it.
+    """
     age: _builtins.int
     """The `age` of the Error that ended the attempt before this one; 0: first attempt."""
     traceparent: _builtins.str
@@ -1556,7 +1559,7 @@ class CommitResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     txn_id: _builtins.str
     csn: _builtins.int
-    """Place in the global log; 0: the transaction touched one realm."""
+    """Place in the global log; 0: the transaction touched one realm, or wrote nothing."""
     result: _builtins.bytes
     """The result kept with the idempotency key: of an earlier commit with it, if there was one."""
     repeated_key: _builtins.bool
