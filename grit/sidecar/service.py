@@ -16,7 +16,7 @@ from grit.core.errors import Code, GritError
 from grit.pb.v1 import sidecar_pb2 as pb
 from grit.runtime.fatal import spawn
 from grit.sidecar.requests import Requests
-from grit.wire.channel import CHANNEL_OPTIONS
+from grit.wire.channel import CHANNEL_OPTIONS, expect_sendable
 from grit.wire.errors import abort, encode_error, error_of_call
 
 SERVICE = "grit.pb.v1.Transactions"
@@ -128,14 +128,14 @@ class TransactionsService:
             method_name(name): grpc.unary_unary_rpc_method_handler(
                 self._unary(name),
                 request_deserializer=asked.FromString,
-                response_serializer=answered.SerializeToString,
+                response_serializer=bytes,
             )
-            for name, (asked, answered) in METHODS.items()
+            for name, (asked, _) in METHODS.items()
         }
         handlers["Session"] = grpc.stream_stream_rpc_method_handler(
             self._session,
             request_deserializer=bytes,
-            response_serializer=pb.ServerFrame.SerializeToString,
+            response_serializer=bytes,
         )
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
@@ -164,10 +164,10 @@ class TransactionsService:
             raise error_of_call(error, commits=False) from error
         return answer
 
-    def _unary(self, name: str) -> Callable[[ProtoMessage, Context], Awaitable[ProtoMessage]]:
-        async def answer(request: ProtoMessage, context: Context) -> ProtoMessage:
+    def _unary(self, name: str) -> Callable[[ProtoMessage, Context], Awaitable[bytes]]:
+        async def answer(request: ProtoMessage, context: Context) -> bytes:
             try:
-                return await self.handle(name, request)
+                return _encoded(name, await self.handle(name, request))
             except GritError as error:
                 await abort(context, error)
                 raise AssertionError("abort raises") from error
@@ -188,7 +188,7 @@ class _Stream:
     def __init__(self, service: TransactionsService, context: Context) -> None:
         self._service = service
         self._context = context
-        self._answers: asyncio.Queue[pb.ServerFrame | None] = asyncio.Queue()
+        self._answers: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(FRAMES_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -215,7 +215,7 @@ class _Stream:
                 frame = pb.ClientFrame.FromString(data)
             except DecodeError:
                 error = GritError.bad_request("a frame of the session is no ClientFrame: the stream ends here")
-                self._answers.put_nowait(pb.ServerFrame(error=encode_error(error)))
+                self._answers.put_nowait(pb.ServerFrame(error=encode_error(error)).SerializeToString())
                 break
             task = spawn(self._answer(frame), name=f"frame {frame.id}")
             self._tasks.add(task)
@@ -234,9 +234,22 @@ class _Stream:
         try:
             if name is None:
                 raise GritError(Code.UNSUPPORTED, f"frame {frame.id} holds no request that this sidecar knows")
-            answer = await self._service.handle(name, getattr(frame, name))
+            fields: dict[str, Any] = {name: await self._service.handle(name, getattr(frame, name))}
+            answer = _encoded(name, pb.ServerFrame(id=frame.id, **fields))
         except GritError as error:
-            self._answers.put_nowait(pb.ServerFrame(id=frame.id, error=encode_error(error)))
-            return
-        fields: dict[str, Any] = {name: answer}
-        self._answers.put_nowait(pb.ServerFrame(id=frame.id, **fields))
+            answer = pb.ServerFrame(id=frame.id, error=encode_error(error)).SerializeToString()
+        self._answers.put_nowait(answer)
+
+
+def _encoded(name: str, answer: ProtoMessage) -> bytes:
+    """Return the bytes of an answer.
+
+    Raises:
+        GritError: They are more than a message carries: TOO_LARGE; UNKNOWN of what has committed all the same.
+    """
+    try:
+        return expect_sendable(answer.SerializeToString(), "answer")
+    except GritError as error:
+        if name in ("commit", "transact"):
+            raise GritError(Code.UNKNOWN, f"{error.message}; ask Status what became of it") from error
+        raise

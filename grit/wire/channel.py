@@ -6,14 +6,18 @@ MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """One gRPC message: a transaction of 8 MiB as a Transact, typed, with room."""
 
 
-def expect_sendable(message: bytes) -> bytes:
+def expect_sendable(message: bytes, what: str = "request") -> bytes:
     """Return an encoded message that gRPC can carry. A larger one would break the stream of everybody else with it.
+
+    Args:
+        message: Encoded.
+        what: It is, in the error's message.
 
     Raises:
         GritError: TOO_LARGE; nothing has been sent.
     """
     if len(message) > MESSAGE_BYTES_MAX:
-        text = f"the request has {len(message):,} bytes, one message carries {MESSAGE_BYTES_MAX:,}: do less in one transaction"
+        text = f"the {what} has {len(message):,} bytes, one message carries {MESSAGE_BYTES_MAX:,}: do less at once"
         raise GritError(Code.TOO_LARGE, text)
     return message
 

@@ -81,3 +81,43 @@ async def test_what_just_fits_a_message_is_sent(deployed: Deployed) -> None:
         await deployed[2].transact([put])
     assert caught.value.code == grit.Code.TOO_LARGE
     assert "one message carries" not in str(caught.value)
+
+
+HALF = "x" * (MESSAGE_BYTES_MAX // 2)
+
+
+async def test_an_answer_larger_than_a_message_is_refused_at_once_and_the_body_is_not_run_again(
+    deployed: Deployed,
+) -> None:
+    roles, _, db = deployed
+    roles.realms["stock"].load("items", {key(number): item(number, name=HALF) for number in (2, 3)})
+    before, runs = db.stream(), 0
+
+    @db.transactional()
+    async def read(txn: grit.Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        await txn.get_many("stock.items", [2, 3])
+
+    async with db.transaction() as other:
+        await other.put("stock.items", item(1))
+        opened = before._open
+        with pytest.raises(grit.InvalidRequest, match=r"the answer has .* one message carries") as caught:
+            await read()
+        assert (caught.value.code, runs) == (grit.Code.TOO_LARGE, 1)
+    assert db.stream()._open is opened
+    assert key(1) in roles.realms["stock"].rows("items")
+
+
+async def test_a_transact_whose_answer_is_larger_than_a_message_may_have_committed(deployed: Deployed) -> None:
+    roles, _, db = deployed
+    roles.realms["stock"].load("items", {key(number): item(number, name=HALF) for number in (2, 3)})
+    work: list[operations.Operation] = [
+        operations.Put(STOCK, ITEMS, item(1)),
+        *(operations.Get(STOCK, ITEMS, key(number)) for number in (2, 3)),
+    ]
+    with pytest.raises(grit.OutcomeUnknown, match="the answer has"):
+        await db.transact(work)
+    assert key(1) in roles.realms["stock"].rows("items")
+    done = await db.transact(work, idempotency_key="k", result=b"found again")
+    assert (done.repeated, done.result) == (True, b"found again")
