@@ -87,7 +87,6 @@ class _Reading:
         self._committed: dict[TxnId, Csn] = {}
         self._refused: set[TxnId] = set()
         self._bound: dict[str, tuple[int, str]] = {}
-        self._remembers_from = 0
 
     def take(self, offset: Offset, record: GtlRecord, payload: bytes) -> None:
         self._lead.genesis(offset, record)
@@ -125,8 +124,6 @@ class _Reading:
                 self._committed[entry.txid] = csn
                 if entry.key:
                     self._bound[entry.key] = (self._lead.now, f"bound to transaction {entry.txid} of Csn {csn}")
-        # A key is forgotten after the record that brings the time of its horizon, not before it.
-        self._remembers_from = self._lead.now - _KEY_HORIZON_MS
 
     def _why_void(self, epoch: Epoch, entry: CommitEntry) -> Void | None:
         if entry.txid in self._committed:
@@ -135,8 +132,7 @@ class _Reading:
             return Void("it was refused before")
         if began_at(entry.txid) < self._lead.now - 2 * _LIFE_MS:
             return Void("it began too long ago")
-        bound_at, bound = self._bound.get(entry.key, (-1, ""))
-        if entry.key and bound and bound_at >= self._remembers_from:
+        if entry.key and (bound := self._what_holds(entry.key)):
             return Void(f"its idempotency key {entry.key!r} is {bound}", is_duplicate=True)
         return next((void for part in entry.parts if (void := self._why_vote_void(epoch, part))), None)
 
@@ -144,7 +140,7 @@ class _Reading:
         fence = max(self._fences.get(part.realm, ()), default=0)
         if part.gtm_epoch != epoch:
             return Void(f"the vote of realm {part.realm} was asked by GTM epoch {part.gtm_epoch}, not {epoch}")
-        if part.dbtm_epoch != fence:
+        if part.dbtm_epoch != fence or not fence:
             return Void(f"the vote of realm {part.realm} is of DBTM epoch {part.dbtm_epoch}, its fence is {fence}")
         return None
 
@@ -166,6 +162,10 @@ class _Reading:
     def _refuse(self, record: Refused) -> None:
         self._refused.update(txid for txid in record.txids if txid not in self._committed)
         for key in record.keys:
-            bound_at, bound = self._bound.get(key, (-1, ""))
-            if not bound or bound_at < self._remembers_from:
+            if not self._what_holds(key):
                 self._bound[key] = (self._lead.now, "refused for good")
+
+    def _what_holds(self, key: str) -> str:
+        """Return by what a key is taken, by the log's time; "" = it is free."""
+        bound_at, bound = self._bound.get(key, (0, ""))
+        return bound if bound_at >= self._lead.now - _KEY_HORIZON_MS else ""

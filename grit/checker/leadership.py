@@ -110,8 +110,9 @@ class Leadership:
             self.find("W9", "forged epoch", "a record of an epoch that nobody claimed", offset, found=f"epoch {epoch}")
         if epoch < self.epoch:
             self._older = (offset, epoch, time)
-        self._is_led = self._is_led or epoch == self.epoch
-        return epoch == self.epoch
+        leads = epoch == self.epoch and epoch > 0
+        self._is_led = self._is_led or leads
+        return leads
 
     def end(self) -> None:
         """Judge what the end of the log leaves open."""

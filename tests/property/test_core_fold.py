@@ -7,6 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grit.checker.copies import LogCopy, Placed
+from grit.checker.dbtl import read_dbtl
+from grit.checker.gtl import read_gtl
 from grit.core.fold import KEY_HORIZON_MS, LIFE_MS, DbtlFold, DbtlFolded, GtlFold, GtlFolded
 from grit.core.ids import Csn, Epoch, LeaderId, Lsn, Millis, Offset, Realm, TxnId, make_txn_id
 from grit.core.records import (
@@ -24,6 +27,7 @@ from grit.core.records import (
     Refused,
     Resign,
     Through,
+    encode_log_record,
 )
 
 T = 1_700_000_000_000
@@ -236,3 +240,22 @@ def test_what_is_remembered_of_transactions_began_within_2l(records: list[GtlRec
     assert not [txid for txid in (*fold.committed, *fold.refused) if fold.is_expired(txid)]
     assert len(fold._ages) == len(fold.committed) + len(fold.refused)
     assert len(fold._key_ages) == len(fold.keys) + len(fold.cancelled)
+
+
+@given(gtl_logs())
+def test_the_checker_with_code_of_its_own_says_the_same_of_every_entry(records: list[GtlRecord]) -> None:
+    placed = [Placed(Offset(at), record, encode_log_record(record)) for at, record in enumerate(records)]
+    folded = feed_gtl(GtlFold(), records)
+    assert [(one.csn, one.entry, one.is_committed) for one in read_gtl(LogCopy("gtl", tuple(placed))).decisions] == [
+        (decree.csn, decree.entry, decree.committed) for one in folded for decree in one.decrees
+    ]
+
+
+@given(dbtl_logs())
+def test_the_checker_with_code_of_its_own_numbers_a_dbtl_the_same(records: list[DbtlRecord]) -> None:
+    placed = [Placed(Offset(at), record, encode_log_record(record)) for at, record in enumerate(records)]
+    folded = feed_dbtl(new_dbtl(), records)
+    history = read_dbtl(LogCopy("dbtl.a", tuple(placed)), REALMS[0])
+    assert [(one.lsn, one.entry) for one in history.transactions] == [
+        numbered for one in folded for numbered in one.entries
+    ]

@@ -339,6 +339,14 @@ async def test_a_key_is_free_again_after_its_horizon(hours: int, may_commit: boo
     assert (report.findings == ()) is may_commit
 
 
+async def test_a_key_is_free_in_the_very_record_that_brings_its_horizon() -> None:
+    run = story()
+    run.globally((put(5, "k"),), (), idempotency="pay-17")
+    run.now = Millis(run.now + 25 * 3_600_000)
+    run.globally((put(6, "k"),), (), idempotency="pay-17")
+    assert (await check_log(run.sources(), is_quiesced=True)).findings == ()
+
+
 async def test_a_transaction_that_began_too_long_ago_has_no_effect() -> None:
     run = story()
     old = run.txid()
