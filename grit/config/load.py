@@ -79,9 +79,9 @@ def _sidecar(section: Section) -> SidecarConfig:
     section.expect("listen", "advertise")
     advertise = section.get("advertise")
     config = SidecarConfig(**{name: parse_address(value) for name, _, value in section})
-    if advertise is not None and config.advertise.endswith(":0"):
+    if advertise is not None and (config.advertise.endswith(":0") or config.advertise.startswith("unix:")):
         advertise.refuse(
-            f"{advertise.path} is {config.advertise}, where nobody can be reached: give the port, or leave it out"
+            f"{advertise.path} is {config.advertise}, where no other host comes: give host:port, or leave it out"
         )
     return config
 
