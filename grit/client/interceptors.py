@@ -83,7 +83,9 @@ class JoinInterceptor(grpc.aio.ServerInterceptor):
             txn.join(secrets.token_hex(8), self._client.service)
             try:
                 with entered(txn):
-                    return await inner(request, _AnsweringContext(context, txn))
+                    answer = await inner(request, _AnsweringContext(context, txn))
+                txn.send_last()
+                return answer
             except GritError as error:
                 await context.abort(status_of(error.code), error.message, (*trailing_metadata(error), _entry(txn)))
             finally:

@@ -366,6 +366,17 @@ class Transaction:
         response = await self._stream.ask("rollback", pb.RollbackRequest(txn_id=self.txid, validate=True))
         return None if response.reads_valid else typed(decode_error(response.conflict))
 
+    def send_last(self) -> None:
+        """Send the last writes of a called service, before it answers.
+
+        Raises:
+            InvalidRequest: TOO_LARGE: they are more than a message carries, and did not leave.
+        """
+        earlier = self._doom
+        self._flush()
+        if self._doom is not None and self._doom is not earlier:
+            raise self._doom
+
     def finish_call(self) -> FinishedCall:
         """End the part of a called service: its last writes leave, nothing is waited for. Repeating it is harmless."""
         finished = FinishedCall(self.call, self.operations, tuple(sorted(self.realms)))
@@ -434,6 +445,8 @@ class Transaction:
             packed_results=True,
         )
         answer = self._stream.send("execute", request)
+        if answer.done() and isinstance(refusal := answer.exception(), GritError):
+            self._doom = self._doom or refusal
         task = asyncio.create_task(self._distribute(buffer, answer))
         self._sent.add(task)
         task.add_done_callback(self._sent.discard)

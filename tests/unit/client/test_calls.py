@@ -11,6 +11,8 @@ import grit.client as grit
 from grit.client.metadata import FinishedCall, OutgoingCall, parse_finished, parse_outgoing
 from grit.core.ids import TxnId
 from grit.sidecar.app import SidecarRole
+from grit.wire.channel import MESSAGE_BYTES_MAX
+from grit.wire.errors import error_of_call
 from tests.unit.sidecar.roles import Roles, deployment, sidecar
 from tests.unit.sidecar.shop import item, key
 
@@ -258,3 +260,18 @@ def test_entries_read_as_they_were_written() -> None:
     assert parse_outgoing(outgoing.entry()) == outgoing
     finished = FinishedCall("c", 2, ("a", "b"))
     assert parse_finished(finished.entry()) == finished
+
+
+async def test_last_writes_larger_than_a_message_are_the_answer_of_the_called_service(shop: Shop, take: Take) -> None:
+    async def handle(request: bytes, context: Any) -> bytes:
+        await shop.stock.joined().put("stock.items", item(2, name="x" * MESSAGE_BYTES_MAX))
+        return b"never seen"
+
+    shop.handle = handle
+    async with shop.db.transaction() as txn:
+        await txn.put("basket.carts", {"owner": "a"})
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await take(b"")
+    assert error_of_call(caught.value, commits=False).code == grit.Code.TOO_LARGE
+    assert list(shop.roles.realms["basket"].rows("carts")) == [key("a")]
+    assert list(shop.roles.realms["stock"].rows("items")) == [key(1)]
