@@ -26,9 +26,6 @@ from grit.core.outcome import Conflict
 from grit.core.parts import KeyRead, PredicateRead, Read, Write
 from grit.core.steps import Send
 
-VALIDATIONS_MAX = 10_000
-"""Under way at one DBTM."""
-
 
 class ValidateJob(msgspec.Struct, frozen=True, eq=False):
     """One question. `since`: when it came, by this DBTM's clock."""
@@ -62,8 +59,8 @@ class Confirming:
 
     def asked(self, link: LinkId, asked: ValidateAsked) -> None:
         """Begin."""
-        if self.count() >= VALIDATIONS_MAX:
-            text = f"realm {self._realm}: {VALIDATIONS_MAX:,} validations are under way, its limit"
+        if self.count() >= self._limits.open_requests:
+            text = f"realm {self._realm}: {self.count():,} validations are under way, its limit"
             self._effects.append(Send(link, Declined(asked.id, Code.OVERLOADED.value, text, AWAY_RETRY_MS)))
             return
         self._check(ValidateJob(link, asked, self._clock.now))

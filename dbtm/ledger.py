@@ -29,6 +29,7 @@ class Ledger:
 
     `refusing`: whose refusal was handed to the log; from then on nobody admits them or votes for them.
     `undurable`: globals that have an Lsn and are not durable; nobody refuses them.
+    `outbox_bytes`: about how much waits to be handed to the log.
     """
 
     def __init__(self, realm: Realm, limits: Limits) -> None:
@@ -39,6 +40,7 @@ class Ledger:
         self.pending = Pending()
         self.refusing: set[TxnId] = set()
         self.undurable: set[TxnId] = set()
+        self.outbox_bytes = 0
         self._limits = limits
         self._outbox: deque[tuple[Entry, int]] = deque()
         self._assigned_at: dict[Lsn, Millis] = {}
@@ -69,9 +71,9 @@ class Ledger:
             self.pending.note(change.collection, change.key, change.after)
         images = tuple(image_of(planned) for planned in examined.plans.values())
         entry = Entry(txid, csn, encoded, images, trace, origin)
-        self._outbox.append(
-            (entry, len(encoded) + sum(len(i.after or b"") + len(i.before or b"") + 64 for i in images))
-        )
+        weight = len(encoded) + sum(len(i.after or b"") + len(i.before or b"") + 64 for i in images)
+        self._outbox.append((entry, weight))
+        self.outbox_bytes += weight
         if csn:
             self.undurable.add(txid)
         if trace:
@@ -98,6 +100,7 @@ class Ledger:
             entry, weight = self._outbox.popleft()
             taken.append(entry)
             size += weight
+        self.outbox_bytes -= size
         known = self.fold.through if self._outbox else max(through, self.fold.through, key=lambda one: one.csn)
         csn = max(known.csn, *(entry.csn for entry in taken))
         return Entries(epoch, first, time, Through(Csn(csn), known.offset), tuple(taken))
@@ -118,6 +121,7 @@ class Ledger:
     def forget_in_flight(self) -> None:
         """Forget what is not durable: it is void, or will be learnt again from the fold."""
         self._outbox.clear()
+        self.outbox_bytes = 0
         self.undurable.clear()
         self._assigned_at.clear()
         self.history.truncate(self.tail)

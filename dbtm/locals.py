@@ -9,6 +9,7 @@ r"""Local commits: the DBTM alone certifies and orders them (protocol.md section
 
 from collections import deque
 
+from dbtm.admission import ADMISSION_RETRY_MS, find_backlog
 from dbtm.certify import Certifier, Examined, Refusal
 from dbtm.effects import Effect
 from dbtm.jobs import Facts, LocalJob, StoreDesk
@@ -24,8 +25,8 @@ from grit.core.steps import Send
 
 AWAY_RETRY_MS = 200
 NOTHING = Lsn(0)
-ABORTED_MAX = 100_000
-"""Refused transactions that are remembered, for their life, so that a second copy cannot commit beside the first."""
+ASKERS_MAX = 16
+"""So many may wait for the outcome of one transaction."""
 
 
 class Clock:
@@ -91,6 +92,10 @@ class LocalCommits:
         if self.is_under_way(asked.txid):
             self.wait_for(asked.txid, link, asked.id)
             return
+        backlog = self._find_backlog()
+        if backlog is not None:
+            self._send_away(link, asked.id, backlog)
+            return
         try:
             part = self._certifier.take_part(asked.txid, asked.part)
         except ValueError as error:
@@ -101,7 +106,7 @@ class LocalCommits:
             outcome = aborted(asked.txid, refusal.code, refusal.message)
             if refusal.code == Code.CLOCK_SKEW:
                 # Its time will come, and a second copy with it: once refused is refused.
-                self._aborted[asked.txid] = outcome
+                self._keep(outcome)
             self._answer(link, asked.id, outcome)
             return
         facts = Facts(self._ledger)
@@ -126,6 +131,9 @@ class LocalCommits:
                 outcome = expired(txid)
             elif txid in ledger.pending.parts or txid in ledger.undurable:
                 outcome = Outcome(txid, State.RUNNING)
+            elif self._is_full():
+                self._send_away(link, asked.id, self._crowd())
+                return False
             else:
                 is_unknown = True
                 ledger.refusing.add(txid)
@@ -150,7 +158,27 @@ class LocalCommits:
 
     def wait_for(self, txid: TxnId, link: LinkId, request: int) -> None:
         """Answer this link too, when the outcome is known."""
-        self._waiting.setdefault(txid, []).append((link, request))
+        askers = self._waiting.setdefault(txid, [])
+        if len(askers) < ASKERS_MAX:
+            askers.append((link, request))
+        else:
+            text = f"{len(askers)} wait for the outcome of {txid} already"
+            self._send_away(link, request, Refusal(Code.OVERLOADED, text))
+
+    def _find_backlog(self) -> Refusal | None:
+        """Return why no commit is taken now."""
+        return self._crowd() if self._is_full() else find_backlog(self._realm, self._ledger, self._limits)
+
+    def _is_full(self) -> bool:
+        return len(self._judging) + len(self._waiting) >= self._limits.open_requests
+
+    def _crowd(self) -> Refusal:
+        text = f"realm {self._realm}: {self._limits.open_requests:,} commits are under way, its limit"
+        return Refusal(Code.OVERLOADED, text)
+
+    def _send_away(self, link: LinkId, request: int, why: Refusal) -> None:
+        """Answer that nothing was done: the same request may be sent again."""
+        self._effects.append(Send(link, Declined(request, why.code.value, why.message, ADMISSION_RETRY_MS)))
 
     def folded(self, committed: list[tuple[TxnId, Lsn]], refused: tuple[TxnId, ...]) -> None:
         """Answer who waited for what has become durable. `refused`: the txids of a valid record; the fold may know better.
@@ -204,8 +232,13 @@ class LocalCommits:
         self._parked.clear()
 
     def count(self) -> dict[str, int]:
-        """Return how many are being judged, parked, and in flight."""
-        return {"judging": len(self._judging), "parked": len(self._parked), "waiting": len(self._waiting)}
+        """Return how many are being judged, parked, in flight, and remembered as aborted."""
+        return {
+            "judging": len(self._judging),
+            "parked": len(self._parked),
+            "waiting": len(self._waiting),
+            "aborted": len(self._aborted),
+        }
 
     def _judge(self, job: LocalJob) -> None:
         examined = self._certifier.examine(job.part, job.facts.newest, job.facts.rows_of)
@@ -288,10 +321,14 @@ class LocalCommits:
 
     def _remember(self, outcome: Outcome) -> None:
         """Answer an abort, now and whenever it is asked for again."""
-        self._aborted[outcome.txid] = outcome
-        if len(self._aborted) > ABORTED_MAX:
-            del self._aborted[next(iter(self._aborted))]
+        self._keep(outcome)
         self._settle(outcome)
+
+    def _keep(self, outcome: Outcome) -> None:
+        """Remember an abort for the life of its transaction: a second copy cannot commit beside the first."""
+        self._aborted[outcome.txid] = outcome
+        if len(self._aborted) > self._limits.aborts_remembered:
+            del self._aborted[next(iter(self._aborted))]
 
     def _away(self, job: LocalJob, reason: str) -> None:
         job.facts.done()

@@ -133,14 +133,11 @@ class DbtmMachine:
         self._desk = StoreDesk(self._ledger, self._effects)
         certifier = Certifier(self._realm, Constraints(realm), self._ledger.history, self._ledger.pending)
         shared = (self._realm, self._ledger, certifier, self._desk, self._effects, self._clock, self._limits)
-        self._reading = Reading(self._realm, self._ledger, self._desk, self._effects)
+        self._reading = Reading(self._realm, self._ledger, self._desk, self._effects, self._limits)
         self._confirming = Confirming(self._realm, self._ledger, self._effects, self._clock, self._limits)
         self._locals = LocalCommits(*shared)
         self._voting = Voting(*shared)
-        gtl = self._voting.gtl
-        self._freeing = Freeing(
-            self._ledger, gtl, self._effects, self._clock, self._limits, lambda record: self._append(GTL, record)
-        )
+        self._freeing = Freeing(self._ledger, self._voting.gtl, *shared[4:], lambda record: self._append(GTL, record))
         self._merge = Merge(self._ledger, self._desk, self._clock, lambda: self._retry_in(Phase.MERGING))
         self.phase = Phase.OPENING
         self.epoch = Epoch(0)
@@ -149,6 +146,7 @@ class DbtmMachine:
         self._appending = 0
         self._retry_at = Millis(0)
         self._asked_position = Millis(0)
+        self._is_asking_position = False
         self._appended_at = Millis(0)
         self._token = 0
         self._started = False
@@ -193,6 +191,7 @@ class DbtmMachine:
             self._append_failed(event)
         elif isinstance(event, LinkClosed):
             self._voting.closed(event.link)
+            self._reading.closed(event.link)
         elif isinstance(event, DrainAsked):
             self._resign()
 
@@ -319,6 +318,8 @@ class DbtmMachine:
     def _reached_end(self, log: str) -> None:
         self._caught_up.add(log)
         self._probe_answered(log)
+        if log == DBTL and self.phase == Phase.OPENING:
+            self._effects.append(CatchUp(GTL))
         if log == GTL:
             self._freeing.looked()
         if log == GTL and self.phase == Phase.FENCING and not self._is_fenced():
@@ -386,7 +387,11 @@ class DbtmMachine:
     # --- leadership ---------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._effects.append(CatchUp(GTL))
+        """Read the position of the database, then the DBTL, then the GTL; a shell follows the GTL once it is asked to.
+
+        Read before the DBTL, the GTL would fill the memory with all that it ever decreed for this realm: what the DBTL
+        holds of it is known only then.
+        """
         self._desk.ask((), self._opened, self._not_opened)
 
     def _opened(self, answer: StoreAnswer) -> None:
@@ -466,6 +471,7 @@ class DbtmMachine:
         self._reading.decline_all(Code.NO_LEADER, f"realm {self._realm} has no leader now", leader)
         self._confirming.decline_all(f"realm {self._realm} has no leader now", leader)
         self._desk.drop()
+        self._is_asking_position = False
         self._ledger.forget_in_flight()
         self._merge.drop()
         self._appending = 0
@@ -494,11 +500,16 @@ class DbtmMachine:
             self._give_up()
         if self.phase not in (Phase.SERVING, Phase.FOLLOWING):
             return
-        if self._ledger.overlay.applied < self._ledger.tail and now - self._asked_position >= POSITION_MS:
+        is_behind = self._ledger.overlay.applied < self._ledger.tail
+        if is_behind and not self._is_asking_position and now - self._asked_position >= POSITION_MS:
             self._asked_position = now
-            self._desk.ask((), lambda _: None, lambda _: None)
+            self._is_asking_position = True
+            self._desk.ask((), self._position_told, self._position_told)
         if self.phase == Phase.SERVING:
             self._serve_on(now)
+
+    def _position_told(self, _: StoreAnswer | str) -> None:
+        self._is_asking_position = False
 
     def _serve_on(self, now: Millis) -> None:
         """What time brings to a leader."""
@@ -549,9 +560,9 @@ class DbtmMachine:
 
     def _retry(self) -> None:
         if self.phase == Phase.OPENING:
-            self._caught_up.discard(GTL)
-            self._effects.append(CatchUp(GTL))
-            if "database" not in self._caught_up:
+            if "database" in self._caught_up:
+                self._effects.append(CatchUp(GTL))
+            else:
                 self._desk.ask((), self._opened, self._not_opened)
         elif self.phase == Phase.CLAIMING:
             self._effects.append(CatchUp(DBTL))
@@ -576,8 +587,10 @@ class DbtmMachine:
             "lag": max(0, ledger.tail - ledger.overlay.applied),
             "gtl_through": self._voting.through.csn,
             "in_flight": ledger.newest - ledger.tail,
+            "decrees": self._voting.count_decrees(),
             "pending": len(ledger.pending.parts),
             "overlay": len(ledger.overlay),
+            "reading": self._reading.count(),
             "history": ledger.history.size(),
             "validating": self._confirming.count(),
             **self._locals.count(),

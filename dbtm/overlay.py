@@ -21,6 +21,11 @@ class Overlay:
         self._in_order: deque[tuple[Lsn, Collection, Key]] = deque()
         self._pins: Counter[Lsn] = Counter()
 
+    @property
+    def oldest(self) -> Lsn | None:
+        """The Lsn of the oldest value that is held; None: the database has them all."""
+        return self._in_order[0][0] if self._in_order else None
+
     def add(self, lsn: Lsn, collection: Collection, key: Key, after: bytes | None) -> None:
         """Take the durable value of a record; Lsns come in order."""
         if lsn <= self.applied and not self._pins:

@@ -13,7 +13,9 @@ from dbtm.history import conflict_of
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
 from grit.core.errors import Code
+from grit.core.fold import LIFE_MS
 from grit.core.ids import Collection, Key, LinkId, Lsn, Millis, Realm, TxnId
+from grit.core.limits import Limits
 from grit.core.messages import Declined, ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked
 from grit.core.ordering import ordered
 from grit.core.parts import KeyRead, PredicateRead, Read
@@ -48,11 +50,12 @@ class ReadJob(msgspec.Struct, eq=False):
 class Reading:
     """All reads under way at one DBTM."""
 
-    def __init__(self, realm: Realm, ledger: Ledger, desk: StoreDesk, effects: list[Effect]) -> None:
+    def __init__(self, realm: Realm, ledger: Ledger, desk: StoreDesk, effects: list[Effect], limits: Limits) -> None:
         self._realm = realm
         self._ledger = ledger
         self._desk = desk
         self._effects = effects
+        self._limits = limits
         self._held: list[ReadJob] = []
         self._behind: list[ReadJob] = []
         self._looking: dict[ReadJob, None] = {}
@@ -61,11 +64,26 @@ class Reading:
     def asked(self, now: Millis, link: LinkId, asked: ReadAsked) -> None:
         """Begin a read."""
         self._now = max(self._now, now)
+        if self.count() >= self._limits.open_requests:
+            text = f"realm {self._realm}: {self.count():,} reads are under way, its limit"
+            self._effects.append(Send(link, Declined(asked.id, Code.OVERLOADED.value, text, AWAY_RETRY_MS)))
+            return
         job = ReadJob(link, asked, now)
         if self._meets_undecided(job):
             self._held.append(job)
         else:
             self._start(job)
+
+    def count(self) -> int:
+        """Return how many reads are under way."""
+        return len(self._held) + len(self._behind) + len(self._looking)
+
+    def closed(self, link: LinkId) -> None:
+        """A link is down: nobody waits for what was asked over it."""
+        self._held = [job for job in self._held if job.link != link]
+        for job in [job for job in self._behind if job.link == link]:
+            self._unpin(job)
+            self._behind.remove(job)
 
     def extend(self, link: LinkId, asked: ExtendAsked) -> None:
         """Answer whether reads still hold at a later position; it must not be above the tail."""
@@ -104,6 +122,15 @@ class Reading:
             self._held = [job for job in self._held if now - job.since < HOLD_MS]
             for job in late:
                 self._start(job)
+        self._leave_behind(now)
+
+    def _leave_behind(self, now: Millis) -> None:
+        """Give up reads at positions that never came: their transactions are over."""
+        for job in [job for job in self._behind if now - job.since >= LIFE_MS]:
+            self._behind.remove(job)
+            self._unpin(job)
+            text = f"realm {self._realm} has not reached Lsn {job.asked.position:,} in {LIFE_MS // 1000} s"
+            self._effects.append(Send(job.link, Declined(job.asked.id, Code.OVERLOADED.value, text)))
 
     def decline_all(self, code: Code, message: str, leader: str) -> None:
         """Give back every read, those at the database too: the owner of the desk drops their looks."""

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from dbtm.admission import find_vote_backlog
 from dbtm.certify import Certifier, Examined, Refusal
 from dbtm.constraints import Planned, plan_write
 from dbtm.effects import Effect
@@ -31,6 +32,9 @@ from grit.core.parts import Part, Write
 from grit.core.queries import StoreAnswer
 from grit.core.records import CommitEntry, GtlRecord, GtmEpoch, PartEntry, Through
 from grit.core.steps import GTL, CatchUp, CloseLink, Send, Trace
+
+ROUNDS_MAX = 4
+"""Rounds that wait for the database. A GTM puts one at a time to the vote: it has long given up those before."""
 
 
 class Decree(msgspec.Struct, frozen=True, gc=False):
@@ -101,6 +105,10 @@ class Voting:
         """The DBTL holds every decree up to `through`: forget them."""
         while self._decrees and self._decrees[0].csn <= through:
             self._decrees.popleft()
+
+    def count_decrees(self) -> int:
+        """Return how many decrees of this realm are held because its log does not hold them yet."""
+        return len(self._decrees)
 
     def unmerged(self) -> list[Decree]:
         """Return the committed decrees that the DBTL does not hold, in Csn order."""
@@ -237,7 +245,8 @@ class Voting:
             if is_older:
                 return
         self._hello = (link, message.gtm_epoch)
-        if self.gtl.epoch < message.gtm_epoch:
+        if self.gtl.offset and self.gtl.epoch < message.gtm_epoch:
+            # Not before the GTL is followed at all: a DBTM that opens reads its DBTL first.
             self._effects.append(CatchUp(GTL))
         self.greet()
 
@@ -279,6 +288,9 @@ class Voting:
             return
         if any(job.round == asked.round for job in self._jobs):
             return
+        if len(self._jobs) >= ROUNDS_MAX:
+            self._jobs.popleft().facts.done()
+            self._certify(self._jobs[0])
         ballots = tuple(self._ballot(*fields) for fields in asked.parts)
         self._jobs.append(VoteJob(asked.gtm_epoch, asked.round, ballots, self._clock.now, Facts(self._ledger)))
         if len(self._jobs) == 1:
@@ -377,7 +389,8 @@ class Voting:
         if txid in known or txid in ledger.fold.refused or txid in ledger.refusing or txid in job.decided:
             return Refusal(Code.REFUSED, "it was refused before it came to the vote")
         return (
-            check_age(txid, self._clock.now)
+            find_vote_backlog(self._realm, self._ledger, self._limits)
+            or check_age(txid, self._clock.now)
             or self._certifier.find_stale(examined.part)
             or self._certifier.find_unsettled(examined, self._ledger.tail)
             or self._certifier.find_broken(examined, job.facts.newest, job.facts.rows_of)

@@ -35,6 +35,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         value_depth: Lists and maps inside each other; what protobuf can carry typed is the most.
         idempotency_keys, result_bytes: What is kept of keys and with each.
         open_transactions: Per sidecar.
+        open_requests: Per DBTM, and of each kind: reads, validations, commits and questions without an answer.
+        pending_parts: Per DBTM: globals that it has voted for and that are not durable yet.
+        outbox_bytes: Per DBTM: what is committed and waits to be appended; beyond it commits are refused.
+        aborts_remembered: Per DBTM: aborted locals, so that a second copy cannot commit.
         lag_entries: A realm whose database is further behind than that refuses commits.
     """
 
@@ -58,6 +62,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_keys: int = 1_000_000
     result_bytes: int = 4 * _KIB
     open_transactions: int = 10_000
+    open_requests: int = 10_000
+    pending_parts: int = 10_000
+    outbox_bytes: int = 64 * _MIB
+    aborts_remembered: int = 100_000
     lag_entries: int = 100_000
 
     def __post_init__(self) -> None:
@@ -98,6 +106,10 @@ LIMIT_BOUNDS: Mapping[str, tuple[int, int]] = {
     "idempotency_keys": (1, 100_000_000),
     "result_bytes": (0, 64 * _KIB),
     "open_transactions": (1, 1_000_000),
+    "open_requests": (1, 1_000_000),
+    "pending_parts": (1, 1_000_000),
+    "outbox_bytes": (1 * _KIB, 1024 * _MIB),
+    "aborts_remembered": (1, 10_000_000),
     "lag_entries": (100, 100_000_000),
 }
 """Least and most of every limit, inclusive."""

@@ -4,7 +4,7 @@ A machine is `step(now, event) -> list[effect]`: no clock (`now` comes with the 
 shell turns what happens into events, one at a time, and carries the effects out in order. Between an
 effect and the event that reports its end anything else may happen.
 
-Logs: the shell tails each log that the machine follows, from offset 0, and reports every record in order
+Logs: from the first `CatchUp` of a log on the shell tails it, from offset 0, and reports every record in order
 by `LogFolded`, exactly once. `Append` may be carried out while others are under way; they take effect in the
 order in which they were asked for. Its success is not reported: the tail shows the record. What is
 acknowledged is what the fold says (the plain way of protocol.md section 2).

@@ -100,8 +100,7 @@ class Shell:
             name: LogFollower(one.log, name, one.decode, self._loop.post, poll_ms=one.poll_ms)
             for name, one in self._logs.items()
         }
-        for follower in self._followers.values():
-            follower.start()
+        self._followed: set[str] = set()
         self._loop.ticker(TICK_MS, Tick)
         self._loop.post(Tick())
 
@@ -167,7 +166,7 @@ class Shell:
             failpoint(f"{self._role}.before_append.{effect.log}")
             self._followers[effect.log].append(effect)
         elif isinstance(effect, CatchUp):
-            self._followers[effect.log].catch_up()
+            self._catch_up(effect.log)
         elif isinstance(effect, Trace):
             self._trace(effect)
         elif isinstance(effect, CloseLink):
@@ -179,6 +178,13 @@ class Shell:
         else:
             assert self._perform_own is not None, effect
             self._perform_own(effect)
+
+    def _catch_up(self, log: str) -> None:
+        """Read a log to its end; the first time, begin to follow it: a machine says in which order it takes its logs."""
+        if log not in self._followed:
+            self._followed.add(log)
+            self._followers[log].start()
+        self._followers[log].catch_up()
 
     def _send(self, effect: Send) -> None:
         link = self._links.get(effect.link)

@@ -123,6 +123,8 @@ class Node:
             self.world.later(f"{self.name}.append.{log}", lambda: self._append(log, payload, effect))
         elif isinstance(effect, CatchUp):
             log = effect.log
+            if log not in self._watchers:
+                self.follow(log)
             self.world.later(f"{self.name}.tail.{log}", lambda: self._read(log, caught_up=True))
         elif isinstance(effect, CloseLink):
             self.close(effect.link)
@@ -221,7 +223,6 @@ class GtmNode(Node):
         super().__init__(world, name, {GTL: "gtl"})
         leader_id = LeaderId(name)
         self.machine = GtmMachine(GtmConfig(), leader_id, f"addr:{name}", f"log:{name}", is_alone=is_alone)
-        self.follow(GTL)
 
     def step(self, event: Any) -> list[Any]:
         return list(self.machine.step(self.world.now, event))
@@ -250,8 +251,6 @@ class DbtmNode(Node):
             is_alone=is_alone,
             limits=limits,
         )
-        self.follow(DBTL)
-        self.follow(GTL)
 
     def step(self, event: Any) -> list[Any]:
         return self.machine.step(self.world.now, event)

@@ -316,7 +316,8 @@ class Rig:
         """Open both logs and the database, and no more."""
         self.step(Tick())
         self.answer()
-        self.catch_up()
+        self.catch_up()  # the DBTL, and then
+        self.catch_up()  # the GTL
 
     def until_phase(self, phase: str) -> None:
         """Go on with the take-over until the machine is in a phase; what it asked for on the way in is under way."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from dbtm import confirming
 from grit.core.ids import Epoch, LeaderId, LinkId, Lsn
 from grit.core.limits import Limits
 from grit.core.messages import Declined, ValidateAnswered, ValidateAsked
@@ -299,8 +298,9 @@ def test_a_leader_that_resigns_answers_nobody(rig: Rig) -> None:
     assert is_declined(rig)
 
 
-def test_more_validations_than_the_limit_are_declined(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirming, "VALIDATIONS_MAX", 2)
+def test_more_validations_than_the_limit_are_declined() -> None:
+    rig = Rig(limits=Limits(open_requests=2))
+    rig.serve()
     for number in (1, 2, 3):
         ask(rig, ONE, number=number)
     (refused,) = answers(rig, 3)
