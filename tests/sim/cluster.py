@@ -66,6 +66,14 @@ class Cluster:
             self._link_gtm(realm)
         self._reach_again()
 
+    def replace_gtm(self) -> GtmNode:
+        """Start another GTM beside the one that was there, which is returned: paused, cut off, or simply doubled."""
+        old, self.gtm = self.gtm, self._start_gtm()
+        for realm in CATALOGUE:
+            self._link_gtm(realm)
+        self._reach_again()
+        return old
+
     def restart_dbtm(self, realm: Realm) -> None:
         """Kill a DBTM and start it again."""
         self.dbtms[realm].kill()

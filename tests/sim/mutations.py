@@ -18,14 +18,18 @@ import pytest
 
 import gtm.voting
 from dbtm.certify import Certifier
+from dbtm.confirming import Confirming
+from dbtm.freeing import Freeing
+from dbtm.jobs import LocalJob
 from dbtm.locals import LocalCommits
 from dbtm.overlay import Overlay
 from dbtm.pending import Pending
 from dbtm.voting import Voting
 from grit.core.election import Election
-from grit.core.fold import DbtlFold, GtlFold
+from grit.core.fold import DbtlFold, DbtlFolded, GtlFold, GtlFolded
 from grit.core.messages import Votes
-from grit.core.records import Commits, Entries
+from grit.core.outcome import Outcome, State
+from grit.core.records import CommitEntry, Commits, Entries
 from grit.store.memory import MemoryStore
 from gtm.evaluate import evaluate
 from tests.sim.cluster import Cluster
@@ -35,6 +39,9 @@ PAGE = Path("docs/protocol/mutations.md")
 RUNS_MAX = 3_000
 _apply = MemoryStore.apply_now
 _add = Pending.add
+_admit = LocalCommits._admit
+_check = Confirming._check
+_counts = GtlFold._counts
 
 
 class Mutation(msgspec.Struct, frozen=True, eq=False):
@@ -118,6 +125,27 @@ def _apply_without_compare(self: MemoryStore, expected: Any, writes: Any, reache
     return _apply(self, expected, writes, reached)
 
 
+def _add_writers_only(self: Pending, part: Any, images: Any) -> None:
+    if part.writes:
+        _add(self, part, images)
+
+
+def _admit_early(self: LocalCommits, job: LocalJob, examined: Any) -> None:
+    _admit(self, job, examined)
+    self._settle(Outcome(job.txid, State.COMMITTED))
+
+
+def _check_only(self: Confirming, job: Any) -> None:
+    _check(self, job)
+    clean, self._clean = self._clean, []
+    for one in clean:
+        self._answer(one)
+
+
+def _counts_without_keys(self: GtlFold, entry: CommitEntry) -> bool:
+    return _counts(self, msgspec.structs.replace(entry, key=""))
+
+
 MUTATIONS = (
     Mutation("f: a read that a decided write made stale refuses", _method(Certifier, "find_stale", lambda *_: None)),
     Mutation(
@@ -135,9 +163,7 @@ MUTATIONS = (
     ),
     Mutation(
         "participants that only read stay pending",
-        lambda: patch.object(
-            Pending, "add", lambda self, part, images: _add(self, part, images) if part.writes else None
-        ),
+        lambda: patch.object(Pending, "add", _add_writers_only),
         "tests/scenarios/test_anomalies.py::test_read_only_participants_vote_and_stay_pending",
     ),
     Mutation("a condition that may have come true aborts", _evaluate_changed(_no_conditions)),
@@ -150,17 +176,56 @@ MUTATIONS = (
         _method(Pending, "_unknown_fields", lambda *_: frozenset()),
         "tests/scenarios/test_anomalies.py::test_a_predicate_against_two_pending_writes_of_one_record",
     ),
+    Mutation(
+        "a vote rests on durable state alone",
+        _method(Certifier, "find_unsettled", lambda *_: None),
+        "tests/unit/dbtm/test_voting.py::test_a_vote_that_counts_on_a_write_in_flight_is_a_conflict",
+    ),
     Mutation("increments keep their bound for every subset", _method(Certifier, "find_unbounded", lambda *_: None)),
     Mutation("existence and constraints are judged", _method(Certifier, "find_broken", lambda *_: None)),
-    Mutation("records whose `first` is not the next number are void", _fold_any_first),
-    Mutation("records of another epoch are void", _fold_any_epoch),
+    Mutation(
+        "a commit is acknowledged when its record is folded, not before",
+        lambda: patch.object(LocalCommits, "_admit", _admit_early),
+    ),
+    Mutation(
+        "a refusal that was answered is durable",
+        _method(DbtlFold, "_refusals", lambda *_: DbtlFolded(valid=True)),
+        "tests/scenarios/test_outcomes.py::test_a_transaction_that_is_not_known_is_refused_for_ever",
+    ),
+    Mutation(
+        "records whose `first` is not the next number are void",
+        _fold_any_first,
+        "tests/unit/core/test_fold.py::test_after_a_lost_record_everything_of_its_leader_is_void",
+    ),
+    Mutation(
+        "records of another epoch are void",
+        _fold_any_epoch,
+        "tests/unit/core/test_fold.py::test_a_leaders_record_of_another_epoch_is_void_and_uses_no_numbers",
+    ),
     Mutation(
         "a vote counts only under the newest fence",
         _method(GtlFold, "_vote_counts", lambda self, part: part.gtm_epoch == self.epoch),
+        "tests/scenarios/test_fences.py::test_a_vote_under_a_fence_that_has_been_passed_does_not_count",
     ),
     Mutation(
         "a vote counts only in the GTM epoch that asked",
         _method(GtlFold, "_vote_counts", lambda self, part: part.dbtm_epoch == self.fences.get(part.realm, 0)),
+        "tests/unit/core/test_fold.py::test_a_vote_counts_only_with_this_records_gtm_epoch",
+    ),
+    Mutation(
+        "REFUSED counts from anybody, for ever",
+        _method(GtlFold, "_refused", lambda *_: GtlFolded(valid=True)),
+        "tests/scenarios/test_freeing.py",
+    ),
+    Mutation(
+        "a participant frees itself from a GTM that has died",
+        _method(Freeing, "tick", lambda *_: []),
+        "tests/scenarios/test_freeing.py",
+    ),
+    Mutation(
+        "of equal keys one commits",
+        lambda: patch.object(GtlFold, "_counts", _counts_without_keys),
+        "tests/unit/core/test_fold.py::test_a_key_commits_once_and_keeps_its_result",
     ),
     Mutation("a take-over merges the committed globals", _method(Voting, "unmerged", lambda *_: [])),
     Mutation(
@@ -168,12 +233,27 @@ MUTATIONS = (
         _method(MemoryStore, "apply_now", _apply_without_compare),
         "tests/property/test_player_exactly_once.py",
     ),
-    Mutation("overlay values stay while a read is under way", _method(Overlay, "pin", lambda self: self.applied)),
-    Mutation("a newer GTM epoch drops what older ones asked", _method(Voting, "_drop_older", lambda *_: False)),
+    Mutation(
+        "overlay values stay while a read is under way",
+        lambda: _without(
+            patch.object(Overlay, "pin", lambda self: self.applied), patch.object(Overlay, "unpin", lambda *_: None)
+        ),
+        "tests/property/test_dbtm_reads.py",
+    ),
+    Mutation(
+        "a newer GTM epoch drops what older ones asked",
+        _method(Voting, "_drop_older", lambda *_: False),
+        "tests/unit/dbtm/test_voting.py::test_a_newer_gtm_epoch_drops_what_older_ones_asked",
+    ),
     Mutation(
         "what a parked local waited for is judged again",
         _method(LocalCommits, "decided", lambda *_: None),
         "tests/scenarios/test_anomalies.py::test_a_local_parks_behind_a_pending_global",
+    ),
+    Mutation(
+        "a strict reader's leader confirms that it led, after the check",
+        lambda: patch.object(Confirming, "_check", _check_only),
+        "tests/scenarios/test_read_only.py",
     ),
     Mutation(
         "a standby claims only without a sign of life",

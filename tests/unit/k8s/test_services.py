@@ -61,7 +61,7 @@ def test_the_shop_calls_every_service_by_the_name_and_port_of_its_service(folder
     }
     (shop,) = (one for one in services(folder) if name_of_service(one) == "shop")
     for name, address in parsed(shop).params.items():
-        if name in {"host", "port", "sidecar"}:
+        if name in {"host", "port", "sidecar", "trace_file"}:
             continue
         assert address in known
         assert re.fullmatch(rf"marketplace-{name}:\d+", address)
