@@ -190,8 +190,7 @@ class LogFile:
     def _cut_torn(self, connection: sqlite3.Connection) -> int:
         """Delete a torn last row, within a transaction; return the next offset."""
         end = self._whole_end()
-        if end != self._seen:  # else the last row was judged before, and lies below
-            connection.execute("DELETE FROM records WHERE offset >= ?", (end,))
+        connection.execute("DELETE FROM records WHERE offset >= ?", (end,))
         return end
 
     # -- connection ---------------------------------------------------------------------------------------
