@@ -26,9 +26,9 @@ FAULT_SHARE = 0.003
 
 
 class FaultyCluster:
-    """Two replicas of the GTM and of each DBTM, two players of each log, clients, and faults."""
+    """Two replicas of the GTM and of each DBTM, two players of each log, clients, and faults. `limits`: of the DBTMs; None: drawn."""
 
-    def __init__(self, seed: int, *, clients: int, transactions: int) -> None:
+    def __init__(self, seed: int, *, clients: int, transactions: int, limits: Limits | None = None) -> None:
         self.world = World(seed)
         chance = self.world.chance
         self.stores = {realm: MemoryStore(definition) for realm, definition in CATALOGUE.items()}
@@ -36,7 +36,8 @@ class FaultyCluster:
         self._left = FAULTS_A_RUN
         self._kinds = chance.sample(("kill", "pause", "cut"), chance.randint(1, 3))
         self._paused: list[Node] = []
-        self._limits = Limits(history_keys=chance.choice(MEMORIES), images_records=chance.choice(MEMORIES))
+        drawn = Limits(history_keys=chance.choice(MEMORIES), images_records=chance.choice(MEMORIES))
+        self._limits = limits or drawn
         self.gtms = [self._start_gtm() for _ in range(REPLICAS)]
         self.dbtms = {realm: [self._start_dbtm(realm) for _ in range(REPLICAS)] for realm in CATALOGUE}
         self.players = {realm: [self._start_player(realm) for _ in range(REPLICAS)] for realm in CATALOGUE}
