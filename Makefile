@@ -88,7 +88,7 @@ proto-check: setup ## Check that grit/pb/v1 is what proto/ generates, and the st
 
 bench: setup ## Measure, in under 5 minutes; results go to bench/results
 	$(call say,bench: reduced run)
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench --quick $(ARGS)
 
 sim: setup ## Run the simulator: SEEDS=n for the first n seeds (from FIRST=f on), SEED=k for one
 	$(call say,sim: whole clusters in virtual time $(SIM_FLAGS))
