@@ -11,7 +11,7 @@ from grit.log.port import Log
 from grit.runtime.fatal import spawn
 from grit.store.port import StoreWriter
 from log_players.cursor import PlayerLimits, PlayerMachine
-from log_players.player import Player, PlayerMetrics
+from log_players.player import LINGER_MS, Player, PlayerMetrics
 
 
 class PlayerRole:
@@ -70,11 +70,13 @@ def build_player(
         log: The DBTL of the realm, opened by the composition root.
         writer: The database of the realm, connected as the user that may write.
         trace: Takes finished spans, such as `grit.telemetry.tracing` makes.
-        limits: How much at once, and how often; None: the defaults.
+        limits: How much at once, and how often; None: the defaults, with a short linger.
     """
     lines = structlog.get_logger("grit.player").bind(realm=realm.name)
 
     def make_machine() -> PlayerMachine:
-        return PlayerMachine(realm.name, realm.collections, log=log.name, limits=limits)
+        return PlayerMachine(
+            realm.name, realm.collections, log=log.name, limits=limits or PlayerLimits(linger_ms=LINGER_MS)
+        )
 
     return PlayerRole(realm, log, writer, Player(log, writer, make_machine, trace=trace, tell=lines.warning))

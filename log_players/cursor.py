@@ -40,6 +40,8 @@ class PlayerLimits(msgspec.Struct, frozen=True):
     Attributes:
         batch_entries_max, batch_bytes_max: A batch ends with the record that reaches one of them; it has one record
             at least. Bytes are those of the after-images.
+        linger_ms: An entry waits so long for others to go with it, unless a batch is full: a database transaction costs much
+            the same for one and for many, and nobody who reads through GRIT waits for it.
         backlog_bytes_max, backlog_records_max: Beyond one of them the machine asks for no more of the log.
         quiet_ms: Records without entries move the cursor this often at most.
         look_ms: An idle player reads the cursor this often: a database that went back (a fail-over, a restore) is played
@@ -49,6 +51,7 @@ class PlayerLimits(msgspec.Struct, frozen=True):
 
     batch_entries_max: int = 1_000
     batch_bytes_max: int = 1 << 20
+    linger_ms: int = 0
     backlog_bytes_max: int = 16 << 20
     backlog_records_max: int = 10_000
     quiet_ms: int = 30_000
@@ -168,6 +171,7 @@ class PlayerMachine:
         self._backlog_entries = 0
         self._batch: tuple[_Stop, ...] = ()
         self._single_until = Offset(0)
+        self._arrived_at = Millis(0)
         self._moved_at = Millis(0)
         self._looked_at = Millis(0)
         self._retry_at = Millis(0)
@@ -187,6 +191,11 @@ class PlayerMachine:
     def lag(self) -> int:
         """How many folded transactions are not known to be in the database."""
         return max(0, self._fold.tail - self.applied_lsn)
+
+    @property
+    def is_lingering(self) -> bool:
+        """Tell whether entries wait for others to go with them: a `Tick` after `linger_ms` applies them."""
+        return self.state == PlayerState.FOLLOWING and self._backlog_entries > 0
 
     @property
     def has_room(self) -> bool:
@@ -229,6 +238,8 @@ class PlayerMachine:
         return Cursor(fold.log_id, fold.offset, fold.epoch, fold.tail)
 
     def _log_folded(self, now: Millis, event: LogFolded) -> list[PlayerEffect]:
+        if not self._backlog_entries:
+            self._arrived_at = now
         for offset, record in event.records:
             self._fold_record(offset, record)
         return self._next(now)
@@ -326,7 +337,13 @@ class PlayerMachine:
         if not self._backlog:
             return False
         is_quiet_over = now - self._moved_at >= self._limits.quiet_ms
-        return self._backlog_entries > 0 or self.stored is None or is_quiet_over or self._is_full()
+        return self._is_batch_due(now) or self.stored is None or is_quiet_over or self._is_full()
+
+    def _is_batch_due(self, now: Millis) -> bool:
+        if not self._backlog_entries:
+            return False
+        has_lingered = now - self._arrived_at >= self._limits.linger_ms
+        return has_lingered or self._backlog_entries >= self._limits.batch_entries_max
 
     def _take(self) -> tuple[_Stop, ...]:
         batch: list[_Stop] = []
@@ -346,6 +363,7 @@ class PlayerMachine:
         self.stored = batch[-1].reached
         self._looked_at = now
         self._trim(self.stored.offset)
+        self._arrived_at = now
         self._retry_ms = self._limits.retry_ms_min
         self.state = PlayerState.FOLLOWING
         return [*self._traces(batch, now), *self._next(now)]
