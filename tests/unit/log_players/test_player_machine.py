@@ -300,25 +300,31 @@ def test_a_database_that_refuses_to_tell_the_cursor_halts() -> None:
 LINGER = PlayerLimits(linger_ms=10, batch_entries_max=3)
 
 
-def test_an_entry_waits_for_others_to_go_with_it() -> None:
+def busy() -> PlayerMachine:
+    """Return a player that has just applied the first entry: after a long quiet one goes at once."""
     player = started(cursor(2, 0), LINGER)
-    assert player.step(NOW, folded([*START, entries(1, 1)])) == []
+    assert batch_of(player.step(NOW, folded([*START, entries(1, 1)]))).lsns == (1,)
+    assert player.step(NOW, Applied(True)) == []
+    return player
+
+
+def test_an_entry_waits_for_others_to_go_with_it() -> None:
+    player = busy()
+    assert player.step(NOW, folded([entries(2, 2)], 3)) == []
     assert player.is_lingering
-    assert player.step(Millis(NOW + 9), folded([entries(2, 2)], 3)) == []
-    batch = batch_of(player.step(Millis(NOW + 10), Tick()))
-    assert batch.lsns == (1, 2)
+    assert player.step(Millis(NOW + 9), folded([entries(3, 3)], 4)) == []
+    assert batch_of(player.step(Millis(NOW + 10), Tick())).lsns == (2, 3)
     assert not player.is_lingering
 
 
 def test_a_full_batch_does_not_wait() -> None:
-    player = started(cursor(2, 0), LINGER)
-    assert batch_of(player.step(NOW, folded([*START, entries(1, 1, 2, 3)]))).lsns == (1, 2, 3)
+    assert batch_of(busy().step(NOW, folded([entries(2, 2, 3, 4)], 3))).lsns == (2, 3, 4)
 
 
 def test_what_came_while_a_batch_was_applied_waits_anew() -> None:
-    player = started(cursor(2, 0), LINGER)
-    player.step(NOW, folded([*START, entries(1, 1)]))
+    player = busy()
+    player.step(NOW, folded([entries(2, 2)], 3))
     player.step(Millis(NOW + 10), Tick())
-    player.step(Millis(NOW + 11), folded([entries(2, 2)], 3))
+    player.step(Millis(NOW + 11), folded([entries(3, 3)], 4))
     assert player.step(Millis(NOW + 12), Applied(True)) == []
-    assert batch_of(player.step(Millis(NOW + 22), Tick())).lsns == (2,)
+    assert batch_of(player.step(Millis(NOW + 22), Tick())).lsns == (3,)
