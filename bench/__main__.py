@@ -18,6 +18,7 @@ BENCHMARKS = {
     "floor": "what the machine gives: gRPC round trips, appends to the embedded log",
     "m0": "one Transact of three blind puts in three realms, beside three uncoordinated commits",
     "players": "rows a second into each embedded store, beside the bare driver",
+    "failover": "from the kill of a leader, or its planned stop, until goodput is back; what was lost",
     "cli": "grit --help, and grit dev to its first commit",
     "checkout": "the marketplace's checkouts at 16 clients",
 }
