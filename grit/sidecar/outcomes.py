@@ -11,7 +11,7 @@ from grit.core.errors import Code, GritError
 from grit.core.ids import Realm, TxnId
 from grit.core.messages import CancelAsked, Declined, DescribeAnswered, DescribeAsked, OutcomeAnswered, StatusAsked
 from grit.core.outcome import Outcome, State, aborted
-from grit.sidecar.peers import Asked, Asker, PeerAnswer, Peers
+from grit.sidecar.peers import Asked, Asker, PeerAnswer, Peers, is_following
 from grit.sidecar.sessions import Sessions
 
 GIVE_UP_S = 10.0
@@ -62,10 +62,12 @@ class Outcomes:
         return await self._settled(None, CancelAsked(next(self._peers.ids), key))
 
     async def describe(self, realm: Realm | None) -> dict[str, object] | str:
-        """Return how the leader of a role is, or why it does not say."""
+        """Return how the leader of a role is, or why it does not say; a standby's answer is the last resort."""
         try:
             async with asyncio.timeout(DESCRIBE_S):
                 answer = await self._answer(realm, DescribeAsked(next(self._peers.ids)))
+                if isinstance(answer, DescribeAnswered) and is_following(answer.facts):
+                    answer = await self._answer(realm, DescribeAsked(next(self._peers.ids))) or answer
         except TimeoutError:
             return f"no answer within {DESCRIBE_S:g} s"
         if answer is None:

@@ -76,6 +76,11 @@ class _Replicas:
             self._at = (self._at + 1) % len(self.dialers)
 
 
+def is_following(facts: Mapping[str, object]) -> bool:
+    """Tell whether a role that describes itself stands by for another."""
+    return str(facts.get("phase", facts.get("state", ""))).lower() == "following"
+
+
 class Peers:
     """All of them.
 
@@ -140,6 +145,8 @@ class Peers:
         _, replicas, asker = waiting
         if isinstance(message, Declined) and message.code == Code.NO_LEADER:
             replicas.not_leading(message.leader)
+        elif isinstance(message, DescribeAnswered) and is_following(message.facts):
+            replicas.not_leading(str(message.facts.get("leader", "")))
         asker.answered(message)
 
     def _closed(self, link: Link[Message], reason: str) -> None:
