@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import fcntl
+import functools
+import os
 import random
 import re
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 from sample_services.demo.processes import Died, Process
 
@@ -18,6 +22,8 @@ CATALOGUE = Path(__file__).parents[1] / "grit.yaml"
 RULES = CATALOGUE.with_name("RULES.yaml")
 HOST = "127.0.0.1"
 PORTS = range(10_000, 32_000)
+_chance = random.SystemRandom()  # tests seed the common one alike in every process
+_reserved: set[int] = set()
 
 
 class Deployment:
@@ -116,17 +122,32 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody uses now, all different.
+    """Return ports of loopback that nobody uses, all different; they are this process's until it ends.
 
     They are chosen below those that systems give to outgoing connections: one of these could take a port between now and
-    the moment at which its process listens.
+    the moment at which its process listens. Nor may another deployment choose it meanwhile: a byte of a shared file is
+    locked for each.
     """
     ports: list[int] = []
-    with ExitStack() as held:
-        for port in random.sample(PORTS, len(PORTS)):
-            if len(ports) == count:
-                break
-            with contextlib.suppress(OSError):
-                held.enter_context(socket.socket()).bind((HOST, port))
-                ports.append(port)
+    for port in _chance.sample(PORTS, len(PORTS)):
+        if len(ports) == count:
+            break
+        if port not in _reserved and _reserve(port):
+            _reserved.add(port)
+            ports.append(port)
     return ports
+
+
+def _reserve(port: int) -> bool:
+    """Lock a port against other processes, if nobody listens on it; return whether that went well."""
+    with contextlib.suppress(OSError), socket.socket() as one:
+        fcntl.lockf(_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        one.bind((HOST, port))
+        return True
+    return False
+
+
+@functools.cache
+def _locks() -> BinaryIO:
+    """Open the file whose bytes stand for ports; it stays open, since the locks end when it closes."""
+    return (Path(tempfile.gettempdir()) / f"grit-ports-{os.getuid()}").open("ab")

@@ -1,9 +1,7 @@
 """A deployment of real processes: `grit serve` and `grit dev` on free ports, logs and databases in one folder."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,8 +15,8 @@ import pytest
 from grit.cli.project import PROJECT_FILES
 from grit.pb.v1 import admin_pb2 as pb
 from grit.pb.v1 import admin_pb2_grpc
+from sample_services.demo.deployment import HOST, free_ports
 
-HOST = "127.0.0.1"
 LIMIT_S = 40.0
 """For everything that is waited for; most takes a second. The machine may be busy."""
 LOOK_S = 0.02
@@ -26,24 +24,6 @@ ENDS_ITS_PROCESSES = pytest.mark.timeout(60, method="signal")
 """A test that takes too long fails by a signal: the other method ends the interpreter, and leaves processes behind."""
 ROLES = ("gtm", "dbtm orders", "player orders", "dbtm carts player carts dbtm social player social", "sidecar")
 """A process each: those that are killed alone, the rest together."""
-_PORTS = range(10_240, 32_000)
-"""Below those that the system gives to connections: a dialer must not come to sit on the port of who restarts."""
-_chance = random.SystemRandom()  # not the one that is seeded alike in every worker of xdist
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody listens on now."""
-    ports: list[int] = []
-    while len(ports) < count:
-        port = _chance.choice(_PORTS)
-        with socket.socket() as one:
-            try:
-                one.bind((HOST, port))
-            except OSError:
-                continue
-        if port not in ports:
-            ports.append(port)
-    return ports
 
 
 def until(is_true: Callable[[], bool], what: Callable[[], str]) -> None:

@@ -20,7 +20,8 @@ from grit.log.log_file import checksum_of
 from grit.pb.v1 import sidecar_pb2 as pb
 from grit.pb.v1 import sidecar_pb2_grpc
 from grit.wire.errors import error_of_call
-from tests.e2e.deployment import ENDS_ITS_PROCESSES, HOST, LIMIT_S, Deployment
+from sample_services.demo.deployment import HOST
+from tests.e2e.deployment import ENDS_ITS_PROCESSES, LIMIT_S, Deployment
 from tests.e2e.deployment import grit as run_grit
 from tests.e2e.load import patiently
 

@@ -13,7 +13,6 @@ import io
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -24,6 +23,7 @@ from typing import Any
 import pytest
 
 import grit.client as grit
+from sample_services.demo.deployment import free_ports
 from tests.e2e.documents import DOCS, Block, blocks_of, commands_of, pages, read_page
 
 GRIT = Path(sys.executable).with_name("grit")
@@ -61,7 +61,7 @@ class Deployment:
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("docs") / "shop"
     subprocess.run([GRIT, "init", folder], check=True, timeout=LIMIT_S, capture_output=True)
-    made = Deployment(folder, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
+    made = Deployment(folder, dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True)))
     for path in (folder / "grit.yaml", folder / "app.py"):
         path.write_text(made.localised(path.read_text()))
     command = [str(GRIT), "dev", "grit.yaml", "--metrics-port", made.port_of["9100"]]
@@ -79,13 +79,6 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(LIMIT_S) == 0
-
-
-def free_ports(count: int) -> list[str]:
-    """Return ports that nobody listens on, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [str(one.getsockname()[1]) for one in sockets]
 
 
 @pytest.mark.parametrize("page", pages())

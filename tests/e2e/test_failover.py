@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import grit.client as grit
-from tests.e2e.deployment import HOST, Deployment, free_ports, until
+from sample_services.demo.deployment import HOST, free_ports
+from tests.e2e.deployment import Deployment, until
 from tests.e2e.load import Load
 
 REST = "dbtm carts player carts dbtm social player social player orders"

@@ -11,7 +11,8 @@ import pytest
 import grit.client
 from grit.client import GritError, Transaction, TxnAborted, Unavailable
 from grit.core.errors import Code
-from tests.e2e.deployment import ENDS_ITS_PROCESSES, LIMIT_S, Deployment, Process, free_ports
+from sample_services.demo.deployment import free_ports
+from tests.e2e.deployment import ENDS_ITS_PROCESSES, LIMIT_S, Deployment, Process
 from tests.e2e.deployment import grit as run_grit
 from tests.e2e.load import Load, patiently
 

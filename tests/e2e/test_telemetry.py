@@ -8,7 +8,8 @@ from typing import Any
 
 import grit.client
 from grit.telemetry.tracing import configure_tracing, start_span
-from tests.e2e.deployment import HOST, Deployment, free_ports, until
+from sample_services.demo.deployment import HOST, free_ports
+from tests.e2e.deployment import Deployment, until
 
 REALMS = ("carts", "orders", "social")
 

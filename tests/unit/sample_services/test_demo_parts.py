@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from sample_services.demo import deployment
 from sample_services.demo.deployment import CATALOGUE, filled, free_ports
 from sample_services.demo.metrics import fetch_metrics, parse_metrics
 from sample_services.demo.processes import Died, Process
@@ -72,6 +74,19 @@ async def test_cpu_seconds_of_a_killed_process_still_count(tmp_path: Path) -> No
 def test_free_ports_are_all_different() -> None:
     ports = free_ports(40)
     assert len(set(ports)) == 40
+
+
+def test_a_port_that_another_process_reserved_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "from sample_services.demo.deployment import free_ports; print(*free_ports(1), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
+        monkeypatch.setattr(deployment, "PORTS", [port])
+        assert free_ports(1) == []
+        other.communicate("\n")
+    assert free_ports(1) == [port]
 
 
 def test_a_filled_configuration_has_the_given_addresses_and_no_other_change() -> None:
