@@ -5,6 +5,7 @@ names another sidecar is piped there as bytes, message by message: nothing of it
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -209,6 +210,14 @@ class _Stream:
             task.cancel()
 
     async def _read(self, frames: AsyncIterator[bytes]) -> None:
+        with contextlib.suppress(grpc.aio.BaseError):  # the server stops: no frame comes any more
+            await self._take_frames(frames)
+        under_way = self._tasks - {asyncio.current_task()}
+        if under_way:
+            await asyncio.wait(under_way)
+        self._answers.put_nowait(None)
+
+    async def _take_frames(self, frames: AsyncIterator[bytes]) -> None:
         async for data in frames:
             await self._room.acquire()
             try:
@@ -220,10 +229,6 @@ class _Stream:
             task = spawn(self._answer(frame), name=f"frame {frame.id}")
             self._tasks.add(task)
             task.add_done_callback(self._finished)
-        under_way = self._tasks - {asyncio.current_task()}
-        if under_way:
-            await asyncio.wait(under_way)
-        self._answers.put_nowait(None)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -16,6 +16,7 @@ from grit.core.operations import Condition, Get, Operation, Put, RowResult
 from grit.pb.v1 import admin_pb2, admin_pb2_grpc, sidecar_pb2_grpc
 from grit.pb.v1 import sidecar_pb2 as pb
 from grit.sidecar.app import SidecarRole
+from grit.sidecar.service import _Stream
 from grit.wire.errors import error_of_call
 from grit.wire.operations import decode_results, encode_operation
 from grit.wire.requests import encode_condition
@@ -125,6 +126,21 @@ async def test_a_client_that_goes_away_leaves_the_sidecar_well(deployed: Deploye
         await stub_of(channel).Begin(pb.BeginRequest())
         await until(lambda: not any("session reader" in task.get_name() for task in asyncio.all_tasks()))
     assert failures == []
+
+
+async def test_a_server_that_stops_while_a_session_is_read_ends_the_session() -> None:
+    class Stopped:
+        """What gRPC hands a handler whose server stops: reading raises."""
+
+        def __aiter__(self) -> "Stopped":
+            return self
+
+        async def __anext__(self) -> bytes:
+            raise grpc.aio.BaseError("Server already stopped.")
+
+    stream = _Stream(cast(Any, None), cast(Any, None))  # neither is reached: no frame comes
+    async with asyncio.timeout(10):
+        await stream.run(Stopped())
 
 
 async def test_a_frame_that_is_none_ends_the_stream_with_one_line(deployed: Deployed) -> None:
