@@ -55,10 +55,6 @@ class Ledger:
         """The newest Lsn that was given, in flight included."""
         return self.history.newest
 
-    def is_all_handed(self) -> bool:
-        """Tell whether nothing waits to be handed to the log."""
-        return not self._outbox
-
     def assign(
         self, examined: Examined, now: Millis, *, txid: TxnId, csn: Csn, encoded: bytes, trace: str, origin: str
     ) -> Lsn:

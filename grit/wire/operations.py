@@ -1,6 +1,6 @@
 """Operations and their results."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from grit.core.errors import Code, GritError
@@ -62,15 +62,6 @@ def split_collection(name: str, place: str) -> tuple[Realm, Collection]:
     if not realm or not dot or not collection:
         raise GritError.bad_request(f'{place}.collection must be "realm.collection", not {name[:80]!r}')
     return Realm(realm), Collection(collection)
-
-
-def decode_operations(operations: Iterable[pb.Operation], place: str = "operations") -> list[Operation]:
-    """Return the operations in order.
-
-    Raises:
-        GritError: BAD_REQUEST naming the operation and its field.
-    """
-    return [decode_operation(operation, f"{place}[{at}]") for at, operation in enumerate(operations)]
 
 
 def decode_operation(operation: pb.Operation, place: str) -> Operation:
