@@ -13,6 +13,7 @@ from grit.checker.sources import Sources
 from grit.cli.config_option import DEFAULT_CONFIG, read_config
 from grit.cli.log_files import open_existing, run_looking
 from grit.config.model import Config
+from grit.config.text_file import read_text_file
 from grit.core.catalog import RealmDef
 from grit.core.errors import ConfigError
 from grit.store.open import MEMORY, open_reader
@@ -65,7 +66,8 @@ def state_command(config_path: Path, *, output: str) -> int:
 @_output
 def app_command(rules_path: Path, config_path: Path, *, at: int | None, output: str) -> int:
     """Do the rules in RULES hold? Each is an SQL query over realm.collection that must return no row."""
-    rules = parse_rules(_read_rules(rules_path), str(rules_path))
+    text = read_text_file(rules_path, bytes_max=_RULES_BYTES_MAX, too_large="these are no rules")
+    rules = parse_rules(text, str(rules_path))
     return _report(check_app(rules, _sources(read_config(config_path)), at=at), output)
 
 
@@ -89,14 +91,3 @@ def _sources(config: Config) -> Sources:
         return open_reader(realm, {})
 
     return Sources(config.realms, open_log, open_store)
-
-
-def _read_rules(path: Path) -> str:
-    try:
-        if path.is_file() and path.stat().st_size > _RULES_BYTES_MAX:
-            raise ConfigError(f"{path}: larger than {_RULES_BYTES_MAX:,} bytes: these are no rules")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text, at byte {error.start:,}") from error

@@ -9,7 +9,7 @@ from grit.config.addresses import parse_address, parse_addresses
 from grit.config.catalogue import parse_realms
 from grit.config.document import Piece, Section, parse_document
 from grit.config.model import LOG_FORMATS, LOG_KINDS, LOG_LEVELS, Config, LogConfig, SidecarConfig, TelemetryConfig
-from grit.core.errors import ConfigError
+from grit.config.text_file import read_text_file
 from grit.core.limits import LIMIT_BOUNDS, Limits
 
 _FILE_BYTES_MAX = 4 * 1024 * 1024
@@ -45,16 +45,8 @@ def parse_config(text: str, file: str, base: Path, environ: Mapping[str, str]) -
 
 
 def _read(path: Path) -> str:
-    try:
-        if path.is_file() and path.stat().st_size > _FILE_BYTES_MAX:
-            raise ConfigError(f"{path}: larger than {_FILE_BYTES_MAX:,} bytes: this is no configuration")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file; `grit init DIR` writes one") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text, at byte {error.start:,}") from error
+    absent = "no such file; `grit init DIR` writes one"
+    return read_text_file(path, bytes_max=_FILE_BYTES_MAX, too_large="this is no configuration", absent=absent)
 
 
 def _log(section: Section, base: Path) -> LogConfig:
