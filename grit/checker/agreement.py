@@ -44,10 +44,10 @@ def _judge_globals(gtl: GlobalHistory, history: RealmHistory) -> Iterable[Findin
         if csn == 0:
             continue
         if last is not None and csn == last.entry.csn:
-            yield _at(history, transaction, "W2", "applied twice", f"Csn {csn} also has Lsn {last.lsn}")
+            yield history.finding(transaction, "W2", "applied twice", f"Csn {csn} also has Lsn {last.lsn}")
         elif last is not None and csn < last.entry.csn:
             message = f"Csn {csn} comes after Csn {last.entry.csn} of Lsn {last.lsn}"
-            yield _at(history, transaction, "W1", "out of order", message)
+            yield history.finding(transaction, "W1", "out of order", message)
         finding = _judge_global(gtl, history, transaction)
         if finding is not None:
             yield finding
@@ -61,24 +61,24 @@ def _judge_global(gtl: GlobalHistory, history: RealmHistory, transaction: Transa
         return None
     if decision is None:
         message = f"the global log has no Csn {entry.csn}, it ends at {gtl.last_csn}"
-        return _at(history, transaction, "W1", "never decided", message)
+        return history.finding(transaction, "W1", "never decided", message)
     if decision.entry.txid != entry.txid:
-        return _at(
-            history, transaction, "W1", "other transaction", f"Csn {entry.csn} is another one's", decision.entry.txid
+        return history.finding(
+            transaction, "W1", "other transaction", f"Csn {entry.csn} is another one's", decision.entry.txid
         )
     if decision.void is not None:
         name, message = (
             "W3" if decision.void.is_duplicate else "W2",
             f"Csn {entry.csn} is void: {decision.void.because}",
         )
-        return _at(history, transaction, name, "void but applied", message, "no trace of it")
+        return history.finding(transaction, name, "void but applied", message, "no trace of it")
     part = decision.part_of(history.realm)
     if part is None:
         message = f"realm {history.realm} is no participant of Csn {entry.csn}"
-        return _at(history, transaction, "W2", "stranger", message, "no trace of it")
+        return history.finding(transaction, "W2", "stranger", message, "no trace of it")
     if part.part != entry.part:
         message = f"the part differs from the one that was decided at offset {decision.offset} of the global log"
-        return _at(history, transaction, "W2", "other part", message, _digest(part.part), _digest(entry.part))
+        return history.finding(transaction, "W2", "other part", message, _digest(part.part), _digest(entry.part))
     return None
 
 
@@ -135,30 +135,7 @@ def _judge_ids(gtl: GlobalHistory, realms: Mapping[Realm, RealmHistory]) -> Iter
             here = f"as Lsn {transaction.lsn} of realm {realm}"
             before = seen.setdefault(transaction.entry.txid, here)
             if before != here:
-                yield _at(history, transaction, "W3", "doubled id", f"the transaction has committed {before} too")
-
-
-def _at(
-    history: RealmHistory,
-    transaction: Transaction,
-    property_: str,
-    kind: str,
-    message: str,
-    expected: str = "",
-    found: str = "",
-) -> Finding:
-    return Finding(
-        property_,
-        kind,
-        message,
-        log=history.log,
-        offset=transaction.offset,
-        lsn=transaction.lsn,
-        csn=transaction.entry.csn,
-        txid=transaction.entry.txid,
-        expected=expected,
-        found=found,
-    )
+                yield history.finding(transaction, "W3", "doubled id", f"the transaction has committed {before} too")
 
 
 def _digest(part: bytes) -> str:

@@ -51,6 +51,32 @@ class RealmHistory(msgspec.Struct, frozen=True):
         """Where the log stands at its end."""
         return self.marks[-1]
 
+    def finding(
+        self,
+        transaction: Transaction,
+        property_: str,
+        kind: str,
+        message: str,
+        expected: str = "",
+        found: str = "",
+        *,
+        key: str = "",
+    ) -> Finding:
+        """Return a finding about one of its transactions."""
+        return Finding(
+            property_,
+            kind,
+            message,
+            log=self.log,
+            offset=transaction.offset,
+            lsn=transaction.lsn,
+            csn=transaction.entry.csn,
+            txid=transaction.entry.txid,
+            key=key,
+            expected=expected,
+            found=found,
+        )
+
 
 def read_dbtl(
     copy: LogCopy[DbtlRecord], realm: Realm, *, gtl_log_id: str | None = None, is_quiesced: bool = False

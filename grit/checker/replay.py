@@ -138,16 +138,5 @@ def _finding(
     expected: str = "",
     found: str = "",
 ) -> Finding:
-    return Finding(
-        "W4",
-        kind,
-        message,
-        log=history.log,
-        offset=transaction.offset,
-        lsn=transaction.lsn,
-        csn=transaction.entry.csn,
-        txid=transaction.entry.txid,
-        key=key_text(history.realm, *place) if place else "",
-        expected=expected,
-        found=found,
-    )
+    key = key_text(history.realm, *place) if place else ""
+    return history.finding(transaction, "W4", kind, message, expected, found, key=key)
