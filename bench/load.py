@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import click
 
 from bench.figure import percentile
-from bench.processes import cpu_s
 from grit.client import Client, GritError, connect
 from grit.core.ids import Collection, Realm
 from grit.core.operations import Put
 from grit.runtime.run import run
+from sample_services.demo.processes import cpu_s_of
 
 READY_S_MAX = 60.0
 PAUSE_S = 0.05
@@ -114,7 +114,7 @@ class Load:
 
 
 def _cpu(pid: int) -> dict[str, float]:
-    return {"all": cpu_s(pid), "main": cpu_s(pid, pid)}
+    return {"all": cpu_s_of(pid), "main": cpu_s_of(pid, pid)}
 
 
 @click.command()

@@ -1,7 +1,6 @@
-"""Processes that a benchmark starts, and the CPU time that they use."""
+"""Processes that a benchmark starts, and the memory that they use."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -88,17 +87,6 @@ def _reap(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def cpu_s(pid: int, thread: int | None = None) -> float:
-    """Return the CPU seconds, user and system, that a process or one thread of it has used; 0 when it is gone."""
-    path = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
-    try:
-        # The name of the program, in parentheses, may hold spaces.
-        fields = Path(path).read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mib(pid: int) -> float:

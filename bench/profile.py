@@ -20,13 +20,13 @@ from pathlib import Path
 import click
 
 from bench.deployment import one_process
-from bench.processes import cpu_s
 from bench.results import ROOT
 from grit.cli.role_names import every_role
 from grit.cli.roles import Process
 from grit.config.load import load_config
 from grit.runtime.run import run
 from grit.runtime.supervisor import Supervisor
+from sample_services.demo.processes import cpu_s_of
 
 OURS = ("grit", "gtm", "dbtm", "log_players")
 LOOK_S = 0.02
@@ -84,9 +84,9 @@ class Profiled:
 def _cpu_of_threads() -> dict[str, float]:
     """Return the CPU seconds of the threads of this process: those of Python by name, the others together."""
     pid = os.getpid()
-    used = {"threads of gRPC": cpu_s(pid)}
+    used = {"threads of gRPC": cpu_s_of(pid)}
     for thread in threading.enumerate():
-        seconds = cpu_s(pid, thread.native_id)
+        seconds = cpu_s_of(pid, thread.native_id)
         used[thread.name] = used.get(thread.name, 0.0) + seconds
         used["threads of gRPC"] -= seconds
     return used

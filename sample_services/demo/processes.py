@@ -62,7 +62,7 @@ class Process:
         """Return the CPU seconds that it has used so far, user and system, earlier lives included."""
         if self._running is None or self._running.returncode is not None:
             return self._cpu_s_of_earlier
-        return self._cpu_s_of_earlier + _cpu_s_of(self._running.pid)
+        return self._cpu_s_of_earlier + cpu_s_of(self._running.pid)
 
     def tail(self) -> str:
         """Return the last lines of its log."""
@@ -82,12 +82,12 @@ class Process:
         self._report(Died(f"{self.name} ended with status {status}; the end of {self.log}:\n{self.tail()}"))
 
 
-def _cpu_s_of(pid: int) -> float:
-    """Return user and system time of a process; 0 where the system does not tell."""
+def cpu_s_of(pid: int, thread: int | None = None) -> float:
+    """Return the CPU seconds, user and system, of a process or one thread of it; 0 where the system does not tell."""
+    path = f"/proc/{pid}/stat" if thread is None else f"/proc/{pid}/task/{thread}/stat"
     try:
         # The name of the program, in parentheses, may hold spaces.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        fields = Path(path).read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return 0.0
-    user, system = int(fields[11]), int(fields[12])
-    return (user + system) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
