@@ -1,7 +1,5 @@
 """Predicates, typed or packed."""
 
-from typing import NoReturn
-
 from grit.core.errors import GritError
 from grit.core.predicate import (
     DEPTH_MAX,
@@ -20,7 +18,7 @@ from grit.core.predicate import (
     encode_expr,
 )
 from grit.pb.v1 import sidecar_pb2 as pb
-from grit.wire.values import decode_typed, encode_typed, unpack
+from grit.wire.values import decode_typed, encode_typed, refuse, unpack
 
 _COMPARATORS = {
     "=": pb.COMPARATOR_EQUAL,
@@ -50,7 +48,7 @@ def decode_where(where: pb.Where | None, place: str) -> Where:
         return EVERYTHING
     form = where.WhichOneof("form")
     if form is None:
-        _refuse(place, "is empty: leave it out for every record")
+        refuse(place, "is empty: leave it out for every record")
     if form == "typed":
         return encode_expr(decode_expression(where.typed, f"{place}.typed", 0))
     if not where.packed:
@@ -91,7 +89,7 @@ def decode_expression(expr: pb.Expression, place: str, depth: int) -> Expr:
         GritError: BAD_REQUEST.
     """
     if depth > DEPTH_MAX:
-        _refuse(place, f"is nested deeper than {DEPTH_MAX}")
+        refuse(place, f"is nested deeper than {DEPTH_MAX}")
     kind = expr.WhichOneof("kind")
     if kind == "all_of":
         return And(_decode_parts(expr.all_of, f"{place}.all_of", depth))
@@ -100,7 +98,7 @@ def decode_expression(expr: pb.Expression, place: str, depth: int) -> Expr:
     if kind == "negation":
         return Not(decode_expression(expr.negation, f"{place}.negation", depth + 1))
     if kind is None:
-        _refuse(place, "holds no expression")
+        refuse(place, "holds no expression")
     return _decode_leaf(expr, kind, f"{place}.{kind}")
 
 
@@ -113,7 +111,7 @@ def _decode_leaf(expr: pb.Expression, kind: str, place: str) -> Expr:
     if kind == "comparison":
         operator = _OPERATORS.get(expr.comparison.comparator)
         if operator is None:
-            _refuse(f"{place}.comparator", "is missing or unknown")
+            refuse(f"{place}.comparator", "is missing or unknown")
         return Compare(expr.comparison.field, operator, decode_typed(expr.comparison.value, f"{place}.value"))
     if kind == "membership":
         values = enumerate(expr.membership.values)
@@ -123,7 +121,3 @@ def _decode_leaf(expr: pb.Expression, kind: str, place: str) -> Expr:
     if kind == "is_null":
         return IsNull(expr.is_null.field)
     return Contains(expr.contains.field, decode_typed(expr.contains.value, f"{place}.value"))
-
-
-def _refuse(place: str, message: str) -> NoReturn:
-    raise GritError.bad_request(f"{place} {message}")

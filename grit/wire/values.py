@@ -53,9 +53,9 @@ def decode_typed(value: pb.Value, place: str, depth: int = 0) -> Value:
     """
     kind = value.WhichOneof("kind")
     if kind is None:
-        _refuse(place, "holds no value; null is null_value")
+        refuse(place, "holds no value; null is null_value")
     if depth > _DEPTH_MAX:
-        _refuse(place, f"is nested deeper than {_DEPTH_MAX}")
+        refuse(place, f"is nested deeper than {_DEPTH_MAX}")
     if kind == "null_value":
         return None
     if kind == "decimal_value":
@@ -86,7 +86,7 @@ def decode_row(record: pb.Record, place: str) -> dict[str, Value]:
     """
     form = record.WhichOneof("form")
     if form is None:
-        _refuse(place, "is missing")
+        refuse(place, "is missing")
     row = _unpacked_map(record.packed, place) if form == "packed" else _typed_map(record.typed, place)
     return {name: value for name, value in row.items() if value is not None}
 
@@ -106,7 +106,7 @@ def decode_changes(changes: pb.Changes, place: str) -> dict[str, Value]:
     """
     form = changes.WhichOneof("form")
     if form is None:
-        _refuse(place, "is missing")
+        refuse(place, "is missing")
     return _unpacked_map(changes.packed, place) if form == "packed" else _typed_map(changes.typed, place)
 
 
@@ -125,7 +125,7 @@ def decode_components(key: pb.Key, place: str) -> Key:
     """
     form = key.WhichOneof("form")
     if form is None:
-        _refuse(place, "is missing")
+        refuse(place, "is missing")
     if form == "typed":
         typed = enumerate(key.typed.components)
         components = tuple(decode_typed(component, f"{place}.typed[{at}]") for at, component in typed)
@@ -135,7 +135,7 @@ def decode_components(key: pb.Key, place: str) -> Key:
         except _UNPACKABLE as error:
             raise GritError.bad_request(f"{place}.packed is not a canonical key: {key.packed[:32].hex()}") from error
     if not components:
-        _refuse(place, "has no components")
+        refuse(place, "has no components")
     try:
         return encode_key(components)
     except (ValueError, ArithmeticError) as error:
@@ -158,7 +158,7 @@ def unpack(packed: bytes, place: str) -> Value:
 def _unpacked_map(packed: bytes, place: str) -> dict[str, Value]:
     value = unpack(packed, place)
     if not isinstance(value, dict):
-        _refuse(f"{place}.packed", f"must be a map, not {type_name(value)}")
+        refuse(f"{place}.packed", f"must be a map, not {type_name(value)}")
     return value
 
 
@@ -172,25 +172,25 @@ def _sound(value: Value, place: str, depth: int) -> Value:
         _refuse_depth(depth, place)
         for name, item in value.items():
             if not isinstance(name, str):
-                _refuse(place, f"has a field whose name is {type_name(name)}, not string")
+                refuse(place, f"has a field whose name is {type_name(name)}, not string")
             _sound(item, f"{place}.{name}", depth + 1)
     elif isinstance(value, list):
         _refuse_depth(depth, place)
         for at, item in enumerate(value):
             _sound(item, f"{place}[{at}]", depth + 1)
     elif isinstance(value, int) and not INT_MIN <= value <= INT_MAX:
-        _refuse(place, "is beyond 64 bits")
+        refuse(place, "is beyond 64 bits")
     elif isinstance(value, datetime) and value.tzinfo is None:
-        _refuse(place, "is a time without zone")
+        refuse(place, "is a time without zone")
     elif isinstance(value, Decimal) and not value.is_finite():
-        _refuse(place, f"must be a number, not {value}")
+        refuse(place, f"must be a number, not {value}")
     return value
 
 
 def _decode_decimal(text: str, place: str) -> Decimal:
     # No exponent: "1E+999999999" would be a gigabyte of zeros.
     if len(text) > _DECIMAL_TEXT_MAX or not text.isascii() or not set(text) <= set("0123456789.-+"):
-        _refuse(place, f"is not a decimal: {text[:40]!r}")
+        refuse(place, f"is not a decimal: {text[:40]!r}")
     try:
         return Decimal(text)
     except InvalidOperation as error:
@@ -206,8 +206,13 @@ def _decode_timestamp(value: int, place: str) -> datetime:
 
 def _refuse_depth(depth: int, place: str) -> None:
     if depth > _DEPTH_MAX:
-        _refuse(place, f"is nested deeper than {_DEPTH_MAX}")
+        refuse(place, f"is nested deeper than {_DEPTH_MAX}")
 
 
-def _refuse(place: str, message: str) -> NoReturn:
+def refuse(place: str, message: str) -> NoReturn:
+    """Refuse what stands at a place of a request.
+
+    Raises:
+        GritError: BAD_REQUEST, always.
+    """
     raise GritError.bad_request(f"{place} {message}")
