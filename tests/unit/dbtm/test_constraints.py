@@ -1,17 +1,8 @@
 """What the writes of a part count on, as answers to the commits of locals."""
 
-import pytest
-
 from grit.core.parts import Act, Expect, Write
 from grit.core.values import encode_record
 from tests.unit.dbtm.rig import KNOWS, PERSON, SHELF, Rig, add, delete, insert, key, patch, put
-
-
-@pytest.fixture
-def rig() -> Rig:
-    rig = Rig()
-    rig.serve()
-    return rig
 
 
 def code(rig: Rig, number: int, *writes: Write) -> str:

@@ -1,7 +1,5 @@
 """Local commits: judged, parked, in flight, answered once from the fold."""
 
-import pytest
-
 from grit.core.fold import LIFE_MS
 from grit.core.ids import TxnId
 from grit.core.limits import Limits
@@ -9,13 +7,6 @@ from grit.core.messages import CommitAsked, OutcomeAnswered, StatusAsked
 from grit.core.parts import KeyRead, PredicateRead, encode_part
 from grit.core.predicate import Where
 from tests.unit.dbtm.rig import HOME, ITEM, START, Rig, add, both, insert, key, part, patch, put, txn
-
-
-@pytest.fixture
-def rig() -> Rig:
-    rig = Rig()
-    rig.serve()
-    return rig
 
 
 def parked_behind(rig: Rig) -> None:

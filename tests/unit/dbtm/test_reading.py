@@ -1,7 +1,5 @@
 """Reads: exact at the durable tail, from a database that may lag, may be ahead, and may move while it is read."""
 
-import pytest
-
 from dbtm.effects import StoreRead
 from grit.core.ids import Epoch, Lsn, Offset
 from grit.core.messages import ExtendAnswered, ExtendAsked, ReadAnswered
@@ -14,13 +12,6 @@ from grit.core.values import decode_record
 from tests.unit.dbtm.rig import HOME, ITEM, SHOP, Rig, both, delete, key, part, patch, put
 
 BY_A = (OrderBy("a"),)
-
-
-@pytest.fixture
-def rig() -> Rig:
-    rig = Rig()
-    rig.serve()
-    return rig
 
 
 def numbers(rig: Rig, request: int) -> list[int]:

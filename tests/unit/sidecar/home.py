@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Callable
 
+import pytest
+
 from grit.core.errors import Code, GritError
 from grit.core.ids import Millis, make_txn_id
 from grit.core.limits import Limits
@@ -126,6 +128,12 @@ class Home:
         if isinstance(reply, GritError):
             raise reply
         return reply
+
+    def failure(self, request: int) -> GritError:
+        """Return the error that a request was answered with."""
+        with pytest.raises(GritError) as caught:
+            self.reply(request)
+        return caught.value
 
     def take(self, event: Event) -> None:
         for effect in self.session.step(self.now, event):

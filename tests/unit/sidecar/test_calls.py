@@ -2,7 +2,7 @@
 
 import pytest
 
-from grit.core.errors import Code, GritError
+from grit.core.errors import Code
 from grit.core.operations import Delete, Get, Increment, Insert, Patch, Put, RowResult
 from grit.sidecar.events import CallConfirmed, CallDone, CallDropped, CallJoined, CallOpened, CallTaken, Results
 from tests.unit.sidecar.home import Home
@@ -23,12 +23,6 @@ def drop(home: Home, call: str) -> None:
     request = home.next()
     home.take(CallDropped(request, call))
     home.reply(request)
-
-
-def refusal(home: Home, request: int) -> GritError:
-    with pytest.raises(GritError) as caught:
-        home.reply(request)
-    return caught.value
 
 
 def test_a_confirmed_call_commits_with_its_caller() -> None:
@@ -63,7 +57,7 @@ def test_a_call_that_does_not_arrive_in_time_is_a_lost_branch() -> None:
     confirm(home, f"{home.txid}-1", 1)
     request = home.start_commit()
     home.wait(2_000)
-    assert refusal(home, request).code == Code.LOST_BRANCH
+    assert home.failure(request).code == Code.LOST_BRANCH
     assert home.finished is not None
 
 
@@ -72,7 +66,7 @@ def test_a_call_that_was_never_confirmed_is_a_lost_branch() -> None:
     home.run(put(1), call=f"{home.txid}-1")
     request = home.start_commit()
     home.wait(2_000)
-    assert refusal(home, request).code == Code.LOST_BRANCH
+    assert home.failure(request).code == Code.LOST_BRANCH
 
 
 @pytest.mark.parametrize(("done", "arrived", "confirmed"), [(None, 2, 1), (2, 1, 1)])
@@ -86,7 +80,7 @@ def test_a_call_that_made_more_than_its_caller_saw_is_a_lost_branch_at_once(
     if done is not None:
         home.take(CallDone(home.next(), call, done))
     confirm(home, call, confirmed)
-    assert refusal(home, home.start_commit()).code == Code.LOST_BRANCH
+    assert home.failure(home.start_commit()).code == Code.LOST_BRANCH
 
 
 def test_a_dropped_call_leaves_nothing_behind() -> None:
@@ -114,7 +108,7 @@ def test_a_dropped_call_takes_no_further_operations() -> None:
     home = Home()
     call = f"{home.txid}-1"
     drop(home, call)
-    assert refusal(home, home.start(put(1), call=call)).code == Code.LOST_BRANCH
+    assert home.failure(home.start(put(1), call=call)).code == Code.LOST_BRANCH
     home.commit(put(2))
 
 
@@ -124,7 +118,7 @@ def test_dropping_a_call_whose_writes_were_read_elsewhere_aborts() -> None:
     home.run(put(1), call=call)
     home.run(Get(STOCK, ITEMS, key(1)))
     drop(home, call)
-    assert refusal(home, home.start_commit()).code == Code.LOST_BRANCH
+    assert home.failure(home.start_commit()).code == Code.LOST_BRANCH
 
 
 def test_dropping_a_call_takes_only_its_share_of_a_record() -> None:
@@ -148,7 +142,7 @@ def test_dropping_a_call_that_others_built_upon_aborts() -> None:
     home.run(Insert(STOCK, ITEMS, item(2), key(2)), call=call)
     home.run(Delete(STOCK, ITEMS, key(2)))
     drop(home, call)
-    assert refusal(home, home.start_commit()).code == Code.LOST_BRANCH
+    assert home.failure(home.start_commit()).code == Code.LOST_BRANCH
 
 
 def test_a_call_delivered_twice_runs_once() -> None:
@@ -160,12 +154,12 @@ def test_a_call_delivered_twice_runs_once() -> None:
     home.take(CallJoined(second, call, "run-2"))
     home.reply(first)
     home.reply(again)
-    assert refusal(home, second).code == Code.LOST_BRANCH
+    assert home.failure(second).code == Code.LOST_BRANCH
 
 
 def test_a_call_of_another_transaction_is_refused() -> None:
     home = Home()
-    assert refusal(home, home.start(put(1), call="t-1-1")).code == Code.BAD_REQUEST
+    assert home.failure(home.start(put(1), call="t-1-1")).code == Code.BAD_REQUEST
 
 
 def test_ids_that_the_home_mints_are_never_those_of_a_client() -> None:
@@ -194,4 +188,4 @@ def test_what_follows_a_call_that_never_arrives_is_a_lost_branch() -> None:
     confirm(home, f"{home.txid}-1", 1)
     read = home.start(Get(STOCK, ITEMS, key(1)))
     home.wait(2_000)
-    assert refusal(home, read).code == Code.LOST_BRANCH
+    assert home.failure(read).code == Code.LOST_BRANCH

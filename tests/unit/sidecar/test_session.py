@@ -62,12 +62,6 @@ def stocked(*numbers: int) -> Home:
     return home
 
 
-def failure(home: Home, request: int) -> GritError:
-    with pytest.raises(GritError) as caught:
-        home.reply(request)
-    return caught.value
-
-
 def test_nothing_touched_commits_at_once_without_asking_anybody() -> None:
     home = Home()
     assert home.commit().outcome.csn == 0
@@ -269,9 +263,9 @@ def test_reads_of_two_moments_are_never_shown_and_doom_the_transaction() -> None
     home = stocked(1, 2)
     home.run(get(1))
     home.realms["stock"].load("items", {key(1): item(1, price=99), key(2): item(2, price=98)})
-    assert failure(home, home.start(get(2))).code == Code.READ_CONFLICT
-    assert failure(home, home.start(insert(3))).code == Code.READ_CONFLICT
-    error = failure(home, home.start_commit())
+    assert home.failure(home.start(get(2))).code == Code.READ_CONFLICT
+    assert home.failure(home.start(insert(3))).code == Code.READ_CONFLICT
+    error = home.failure(home.start_commit())
     assert error.code == Code.READ_CONFLICT
     assert error.conflict is not None
     assert error.conflict.key == key(1)
@@ -283,28 +277,28 @@ def test_reads_that_are_no_longer_remembered_are_too_old() -> None:
     home.run(get(1))
     home.realms["stock"].load("items", {key(2): item(2, price=98)})
     home.realms["stock"].oldest = 2
-    assert failure(home, home.start(get(2))).code == Code.TOO_OLD
+    assert home.failure(home.start(get(2))).code == Code.TOO_OLD
 
 
 def test_a_data_error_is_told_when_its_reads_are_current() -> None:
     home = stocked(1)
     home.run(get(1))
-    assert failure(home, home.start(delete(1), patch(1, price=2))).code == Code.NOT_FOUND
+    assert home.failure(home.start(delete(1), patch(1, price=2))).code == Code.NOT_FOUND
     assert isinstance(home.asked[-1].message, ValidateAsked)
     assert home.realms.locals == []
-    assert failure(home, home.start_commit()).code == Code.NOT_FOUND
+    assert home.failure(home.start_commit()).code == Code.NOT_FOUND
 
 
 def test_a_data_error_on_stale_reads_is_a_conflict() -> None:
     home = stocked(1)
     home.run(get(1))
     home.realms["stock"].load("items", {key(1): item(1, price=99)})
-    assert failure(home, home.start(insert(2), insert(2))).code == Code.READ_CONFLICT
+    assert home.failure(home.start(insert(2), insert(2))).code == Code.READ_CONFLICT
 
 
 def test_a_data_error_without_reads_is_told_at_once() -> None:
     home = Home()
-    assert failure(home, home.start(insert(1), insert(1))).code == Code.ALREADY_EXISTS
+    assert home.failure(home.start(insert(1), insert(1))).code == Code.ALREADY_EXISTS
     assert home.asked == []
 
 
@@ -330,7 +324,7 @@ def test_a_rollback_asks_nobody_and_ends_the_transaction() -> None:
     home.run(insert(1))
     home.rollback(validate=False)
     assert home.asked == []
-    assert failure(home, home.start(insert(2))).code == Code.NO_SUCH_TRANSACTION
+    assert home.failure(home.start(insert(2))).code == Code.NO_SUCH_TRANSACTION
 
 
 @pytest.mark.parametrize(("present", "fails"), [(True, False), (False, True)])
@@ -362,7 +356,7 @@ def test_a_commit_that_was_never_heard_is_refused_by_status() -> None:
     request = home.start(insert(1)) and home.start_commit()
     home.lose(heard=False)
     home.wait(1)
-    assert failure(home, request).code == Code.REFUSED
+    assert home.failure(request).code == Code.REFUSED
     assert home.realms["stock"].rows("items") == {}
 
 
@@ -384,7 +378,7 @@ def test_a_commit_that_is_declined_for_long_is_unavailable_and_may_come_again() 
     while not home.is_answered(request):
         home.decline()
         home.wait(50)
-    assert failure(home, request).code == Code.NO_LEADER
+    assert home.failure(request).code == Code.NO_LEADER
     home.hold = nothing
     home.reply(home.start_commit())
     assert key(1) in home.realms["stock"].rows("items")
@@ -398,7 +392,7 @@ def test_an_outcome_that_cannot_be_learnt_is_unknown() -> None:
     while not home.is_answered(request):
         home.wait(1_000)
         home.decline()
-    assert failure(home, request).code == Code.UNKNOWN
+    assert home.failure(request).code == Code.UNKNOWN
     assert home.finished is not None
     assert home.finished.arbiter == STOCK
 
@@ -419,7 +413,7 @@ def test_a_realm_that_does_not_answer_aborts() -> None:
     while not home.is_answered(request):
         home.decline()
         home.wait(50)
-    assert failure(home, request).code == Code.REALM_DOWN
+    assert home.failure(request).code == Code.REALM_DOWN
 
 
 def test_a_transaction_that_is_open_too_long_times_out() -> None:
@@ -427,7 +421,7 @@ def test_a_transaction_that_is_open_too_long_times_out() -> None:
     home.hold = everything
     request = home.start(get(1))
     home.wait(30_000)
-    assert failure(home, request).code == Code.TIMED_OUT
+    assert home.failure(request).code == Code.TIMED_OUT
     assert home.finished is not None
     home.release()
 
@@ -452,12 +446,12 @@ def test_an_outcome_is_asked_for_past_the_time_of_the_transaction() -> None:
 
 def test_a_transaction_with_too_many_keys_is_too_large() -> None:
     home = Home(limits=Limits(keys_per_realm=2))
-    assert failure(home, home.start(insert(1), insert(2), insert(3))).code == Code.TOO_LARGE
+    assert home.failure(home.start(insert(1), insert(2), insert(3))).code == Code.TOO_LARGE
 
 
 def test_a_transaction_with_too_many_bytes_is_too_large() -> None:
     home = Home(limits=Limits(transaction_bytes=1024))
-    assert failure(home, home.start(insert(1, name="x" * 2000))).code == Code.TOO_LARGE
+    assert home.failure(home.start(insert(1, name="x" * 2000))).code == Code.TOO_LARGE
 
 
 def test_a_numbered_request_that_comes_twice_is_answered_and_not_run_twice() -> None:
@@ -470,7 +464,7 @@ def test_a_numbered_request_that_comes_twice_is_answered_and_not_run_twice() -> 
 
 def test_a_numbered_request_that_does_not_follow_is_refused() -> None:
     home = Home()
-    assert failure(home, home.start(insert(1), sequence=2)).code == Code.BAD_REQUEST
+    assert home.failure(home.start(insert(1), sequence=2)).code == Code.BAD_REQUEST
 
 
 def test_reads_of_several_realms_are_asked_together() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from grit.core.errors import Code, GritError
+from grit.core.errors import Code
 from grit.core.messages import ValidateAsked
 from grit.core.operations import Get, Increment, Insert, Put
 from grit.core.outcome import State
@@ -33,12 +33,6 @@ def committed(home: Home, request: int) -> Committed:
     reply = home.reply(request)
     assert isinstance(reply, Committed)
     return reply
-
-
-def failure(home: Home, request: int) -> GritError:
-    with pytest.raises(GritError) as caught:
-        home.reply(request)
-    return caught.value
 
 
 def test_a_transaction_that_wrote_nothing_asks_every_realm_at_once_and_commits_without_a_place_in_any_log() -> None:
@@ -78,11 +72,11 @@ def test_one_overwritten_read_aborts_whatever_the_other_realms_say() -> None:
     overwrite(home)
     request = home.start_commit()
     home.release()
-    error = failure(home, request)
+    error = home.failure(request)
     assert error.code == Code.READ_CONFLICT
     assert error.conflict is not None
     assert error.conflict.key == key(1)
-    assert failure(home, home.start(NUMBER)).code == Code.READ_CONFLICT
+    assert home.failure(home.start(NUMBER)).code == Code.READ_CONFLICT
 
 
 def test_reads_that_are_no_longer_remembered_abort_as_too_old() -> None:
@@ -90,7 +84,7 @@ def test_reads_that_are_no_longer_remembered_abort_as_too_old() -> None:
     home.realms["stock"].oldest = 2
     request = home.start_commit()
     home.release()
-    assert failure(home, request).code == Code.TOO_OLD
+    assert home.failure(request).code == Code.TOO_OLD
 
 
 @pytest.mark.parametrize("heard", [True, False])
@@ -118,14 +112,14 @@ def test_a_realm_that_never_validates_aborts() -> None:
     while not home.is_answered(request):
         home.decline()
         home.wait(50)
-    assert failure(home, request).code == Code.REALM_DOWN
+    assert home.failure(request).code == Code.REALM_DOWN
 
 
 def test_a_validation_does_not_outlive_the_time_of_its_transaction() -> None:
     home = reader()
     request = home.start_commit()
     home.wait(30_000)
-    assert failure(home, request).code == Code.TIMED_OUT
+    assert home.failure(request).code == Code.TIMED_OUT
     assert home.finished is not None
     home.release()
 
@@ -133,10 +127,10 @@ def test_a_validation_does_not_outlive_the_time_of_its_transaction() -> None:
 def test_a_transaction_that_is_being_validated_takes_nothing_more() -> None:
     home = reader()
     home.start_commit()
-    assert failure(home, home.start(NUMBER)).code == Code.NO_SUCH_TRANSACTION
+    assert home.failure(home.start(NUMBER)).code == Code.NO_SUCH_TRANSACTION
     request = home.next()
     home.take(RollbackRequested(request))
-    assert failure(home, request).code == Code.NO_SUCH_TRANSACTION
+    assert home.failure(request).code == Code.NO_SUCH_TRANSACTION
 
 
 def test_an_exception_that_is_being_checked_times_out_as_an_abort() -> None:
@@ -144,7 +138,7 @@ def test_an_exception_that_is_being_checked_times_out_as_an_abort() -> None:
     request = home.next()
     home.take(RollbackRequested(request, validate=True))
     home.wait(30_000)
-    assert failure(home, request).code == Code.TIMED_OUT
+    assert home.failure(request).code == Code.TIMED_OUT
 
 
 def test_realms_that_were_only_written_are_not_asked_about_an_error() -> None:
@@ -158,10 +152,10 @@ def test_realms_that_were_only_written_are_not_asked_about_an_error() -> None:
 @pytest.mark.parametrize("write", [INSERT, Increment(STOCK, ITEMS, key(1), "on_hand", 1)])
 def test_a_read_only_transaction_refuses_writes_and_says_so_to_everything_after(write: Insert | Increment) -> None:
     home = reader(read_only=True)
-    error = failure(home, home.start(NUMBER, write))
+    error = home.failure(home.start(NUMBER, write))
     assert error.code == Code.BAD_REQUEST
     assert "read_only" in error.message
-    assert failure(home, home.start_commit()).code == Code.BAD_REQUEST
+    assert home.failure(home.start_commit()).code == Code.BAD_REQUEST
     assert home.finished is not None
 
 
