@@ -13,6 +13,9 @@ UV := $(shell command -v uv || echo .venv-uv/bin/uv)
 # An activated environment of another project must not be the one that is changed.
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
+# Demo and tests start processes by the dozen: compiled once, each of them starts in half the time.
+export UV_COMPILE_BYTECODE := 1
+unexport PYTHONDONTWRITEBYTECODE
 
 TYPED := $(wildcard grit gtm dbtm log_players sample_services tests bench)
 GENERATED := grit/pb/v1

@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from sample_services.demo.processes import Died, Process
 
@@ -148,6 +147,6 @@ def _reserve(port: int) -> bool:
 
 
 @functools.cache
-def _locks() -> BinaryIO:
-    """Open the file whose bytes stand for ports; it stays open, since the locks end when it closes."""
-    return (Path(tempfile.gettempdir()) / f"grit-ports-{os.getuid()}").open("ab")
+def _locks() -> int:
+    """Open the file whose bytes stand for ports; its descriptor stays open, since the locks end when it closes."""
+    return os.open(Path(tempfile.gettempdir()) / f"grit-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)
