@@ -4,9 +4,9 @@ import itertools
 from typing import Any
 
 from grit.core.errors import DATA_CODES, Code, GritError, Kind
-from grit.core.ids import LinkId, Millis, Realm, make_txn_id
+from grit.core.ids import LinkId, Millis, Realm, TxnId, make_txn_id
 from grit.core.limits import Limits
-from grit.core.messages import Declined
+from grit.core.messages import Declined, ValidateAsked
 from grit.core.operations import Operation, Result
 from grit.core.outcome import State
 from grit.core.steps import LinkClosed, Received, Tick
@@ -79,6 +79,7 @@ class ClientNode(Node):
 
     def perform(self, effect: Any) -> None:
         if isinstance(effect, events.AskRealm):
+            self._note_check(effect.message)
             self._ask(effect.realm, effect.message)
         elif isinstance(effect, events.AskGtm):
             self._ask(GTM, effect.message)
@@ -86,6 +87,11 @@ class ClientNode(Node):
             self._answered(effect)
         elif not isinstance(effect, events.Finished):
             super().perform(effect)
+
+    def _note_check(self, message: Any) -> None:
+        """A transaction without writes takes place when its reads are done, before anybody is asked whether they hold."""
+        if isinstance(message, ValidateAsked) and self._running is not None and not self._running.checked:
+            self._running.checked = self.world.moment()
 
     def _ask(self, role: Realm, message: Any) -> None:
         """Ask the replica that is believed to lead, or the next one that can be reached."""
@@ -154,6 +160,7 @@ class ClientNode(Node):
             self._ended()
         else:
             assert error.kind in (Kind.TXN_ABORTED, Kind.UNAVAILABLE), error
+            self.world.chronicle.refused.append(running.name)
             self._age = error.age or self._age
             self._session, self._running = None, None
             if self._tries >= ATTEMPTS_MAX:
@@ -168,6 +175,7 @@ class ClientNode(Node):
             tuple(running.results),
             error,
             sure,
+            running.checked,
         )
         self.world.note(f"{self.name} {attempt}")
         self.attempts.append(attempt)
@@ -181,9 +189,10 @@ class ClientNode(Node):
 class _Running:
     """One attempt under way."""
 
-    def __init__(self, name: str, requests: list[list[Operation]], began: int) -> None:
+    def __init__(self, name: TxnId, requests: list[list[Operation]], began: int) -> None:
         self.name = name
         self.began = began
+        self.checked = 0
         self.operations: list[Operation] = []
         self.results: list[Result] = []
         self._requests = requests

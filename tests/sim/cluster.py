@@ -7,7 +7,7 @@ from grit.store.memory import MemoryStore
 from tests.sim.client import ClientNode
 from tests.sim.nodes import DbtmNode, GtmNode, PlayerNode
 from tests.sim.programs import CATALOGUE, Programs
-from tests.sim.verdict import expect_serializable
+from tests.sim.verdict import expect_right
 from tests.sim.world import World
 
 
@@ -41,7 +41,8 @@ class Cluster:
             self.reach(client)
         self.world.run_until(self._are_clients_done)
         self.settle()
-        expect_serializable(self.world, [self.setup, *self.clients], self.stores)
+        attempts = [attempt for client in (self.setup, *self.clients) for attempt in client.attempts]
+        expect_right(self.world, attempts, self.stores)
 
     def settle(self) -> None:
         """Wait until every database holds what its log holds, and nothing is undecided."""

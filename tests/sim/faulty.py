@@ -13,7 +13,7 @@ from grit.store.memory import MemoryStore
 from tests.sim.client import ClientNode
 from tests.sim.nodes import DbtmNode, GtmNode, Node, PlayerNode
 from tests.sim.programs import CATALOGUE, Programs
-from tests.sim.verdict import expect_serializable
+from tests.sim.verdict import expect_right
 from tests.sim.world import World
 
 REPLICAS = 2
@@ -33,7 +33,7 @@ class FaultyCluster:
         chance = self.world.chance
         self.stores = {realm: MemoryStore(definition) for realm, definition in CATALOGUE.items()}
         self._starts = 0
-        self._left = FAULTS_A_RUN
+        self._left = max(FAULTS_A_RUN, clients * transactions // 5)
         self._kinds = chance.sample(("kill", "pause", "cut"), chance.randint(1, 3))
         self._paused: list[Node] = []
         drawn = Limits(history_keys=chance.choice(MEMORIES), images_records=chance.choice(MEMORIES))
@@ -60,7 +60,8 @@ class FaultyCluster:
         self._heal()
         self.world.run_until(lambda: all(client.is_done for client in self.clients))
         self.world.run_until(self._is_at_rest)
-        expect_serializable(self.world, [self.setup, *self.clients], self.stores)
+        attempts = [attempt for client in (self.setup, *self.clients) for attempt in client.attempts]
+        expect_right(self.world, attempts, self.stores)
 
     # --- faults -------------------------------------------------------------------------------------
 

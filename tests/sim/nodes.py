@@ -9,7 +9,7 @@ from dbtm.machine import DbtmMachine
 from grit.core.catalog import RealmDef
 from grit.core.ids import LeaderId, LinkId, Offset, Realm
 from grit.core.limits import Limits
-from grit.core.messages import Message
+from grit.core.messages import Message, OutcomeAnswered
 from grit.core.queries import StoreAnswer
 from grit.core.records import decode_dbtl_record, decode_gtl_record, encode_log_record
 from grit.core.steps import (
@@ -33,6 +33,8 @@ from grit.store.memory import MemoryStore
 from gtm.config import GtmConfig
 from gtm.machine import GtmMachine
 from log_players.cursor import Applied, ApplyBatch, CursorRead, PlayerMachine, ReadCursor, StartOver, Wait
+from tests.sim.chronicle import Said
+from tests.sim.watch import DbtmWatch
 from tests.sim.world import World
 
 
@@ -172,6 +174,8 @@ class Node:
         peer = self._peers.get(link)
         if peer is not None:
             self.world.note(f"{self.name} -> {peer.name}: {message}")
+            if isinstance(message, OutcomeAnswered):
+                self.world.chronicle.said.append(Said(self.world.moment(), self.name, message.outcome))
             self.world.later(f"{self.name}>{link};", lambda: peer.post(Received(link, message)))
 
     def _append(self, log: str, payload: bytes, effect: Append) -> None:
@@ -225,7 +229,11 @@ class GtmNode(Node):
         self.machine = GtmMachine(GtmConfig(), leader_id, f"addr:{name}", f"log:{name}", is_alone=is_alone)
 
     def step(self, event: Any) -> list[Any]:
-        return list(self.machine.step(self.world.now, event))
+        epoch = self.machine.fold.epoch
+        effects = list(self.machine.step(self.world.now, event))
+        if self.machine.fold.epoch < epoch:
+            self.world.chronicle.slip("I10", f"{self.name}: its epoch went back from {epoch}")
+        return effects
 
 
 class DbtmNode(Node):
@@ -243,17 +251,22 @@ class DbtmNode(Node):
     ) -> None:
         super().__init__(world, name, {DBTL: f"dbtl.{realm.name}", GTL: "gtl"})
         self._store = store
+        self._limits = limits or Limits()
+        self.watch = DbtmWatch(world, name, realm.name, self._limits)
         self.machine = DbtmMachine(
             realm,
             leader_id=LeaderId(name),
             address=f"addr:{name}",
             fresh_log_id=f"log:{name}",
             is_alone=is_alone,
-            limits=limits,
+            limits=self._limits,
         )
 
     def step(self, event: Any) -> list[Any]:
-        return self.machine.step(self.world.now, event)
+        self.watch.before(self.machine, event)
+        effects = self.machine.step(self.world.now, event)
+        self.watch.after(self.machine, effects)
+        return effects
 
     def perform(self, effect: Any) -> None:
         if isinstance(effect, ReadStore):
@@ -305,6 +318,10 @@ class PlayerNode(Node):
             super().perform(effect)
 
     def _apply(self, effect: ApplyBatch) -> None:
+        before = self._store.cursor_now()
         done = self._store.apply_now(effect.expected, effect.writes, effect.reached)
+        after = self._store.cursor_now()
+        if before is not None and (after is None or after.offset < before.offset or after.epoch < before.epoch):
+            self.world.chronicle.slip("I10", f"{self.name} moved the cursor from {before} to {after}")
         self.world.note(f"{self.name} applied {effect.lsns}: {done}")
         self.post(Applied(done))

@@ -11,7 +11,7 @@ import msgspec
 
 from grit.core.catalog import END, START, CollectionDef, RealmDef, Shape
 from grit.core.errors import Code
-from grit.core.ids import Collection, Key, Realm
+from grit.core.ids import Collection, Key, Realm, TxnId
 from grit.core.keys import decode_key, encode_key
 from grit.core.operations import (
     Count,
@@ -51,15 +51,17 @@ class Attempt(msgspec.Struct, frozen=True):
         error: The code of an error about the data that it was told, "" when it committed. Where several are true
             any one may be told.
         sure: False: the client does not know the outcome; then it may be left out of the order.
+        checked: The moment when all its reads were done, and it asked whether they still hold; 0 = it never asked.
     """
 
-    name: str
+    name: TxnId
     began: int
     ended: int
     operations: tuple[Operation, ...]
     results: tuple[Result, ...]
     error: str = ""
     sure: bool = True
+    checked: int = 0
 
 
 class Broken(Exception):
@@ -70,7 +72,7 @@ class Broken(Exception):
         self.code = code
 
 
-def explain(attempts: Sequence[Attempt], realms: Mapping[Realm, RealmDef], final: State) -> list[str] | None:
+def explain(attempts: Sequence[Attempt], realms: Mapping[Realm, RealmDef], final: State) -> list[TxnId] | None:
     """Return the names in a serial order that explains everything and leaves `final`; None: there is none."""
     search = _Search(attempts, realms, final)
     return search.run()
@@ -83,7 +85,7 @@ class _Search:
         self._final = fingerprint(final)
         self._seen: set[tuple[int, bytes]] = set()
 
-    def run(self) -> list[str] | None:
+    def run(self) -> list[TxnId] | None:
         order = self._extend((1 << len(self._attempts)) - 1, {})
         return None if order is None else [self._attempts[i].name for i in order]
 

@@ -1,4 +1,6 @@
-"""Random transactions of a few clients over three realms: an exact oracle must find a serial order."""
+"""Random transactions of a few clients over three realms: every invariant, a certificate, and an exact oracle (verdict.py)."""
+
+import pytest
 
 from grit.core.limits import Limits
 from tests.sim.cluster import Cluster
@@ -25,3 +27,9 @@ def test_killing_pausing_and_cutting_off_any_replica_costs_time_and_nothing_else
 def test_participants_that_free_themselves_at_once_and_full_tables_cost_time_and_nothing_else(sim_seed: int) -> None:
     limits = TIGHT if sim_seed % 2 else HASTY
     FaultyCluster(sim_seed, clients=2 + sim_seed % 3, transactions=3, limits=limits).run()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_run_under_faults_is_certified(seed: int) -> None:
+    """Of 320 transactions no oracle could try the orders: the instants at which they took place are the order."""
+    FaultyCluster(seed, clients=8, transactions=40).run()

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from grit.core.ids import LinkId, Millis, Offset
+from tests.sim.chronicle import Chronicle
 
 Thunk = Callable[[], None]
 START = Millis(1_700_000_000_000)
@@ -31,6 +32,7 @@ class World:
         self.now = START
         self.logs: dict[str, list[bytes]] = {}
         self.journal: list[str] = []
+        self.chronicle = Chronicle()
         self._channels: dict[str, deque[Thunk]] = {}
         self._speeds: dict[str, float] = {}
         self._ready: list[str] = []
@@ -85,10 +87,12 @@ class World:
     def append(self, log: str, payload: bytes) -> Offset:
         """Append at once, durably."""
         records = self.logs.setdefault(log, [])
+        offset = Offset(len(records))
         records.append(payload)
+        self.chronicle.landed.setdefault(log, {})[offset] = self.moment()
         for watcher in list(self._watchers.get(log, [])):
             watcher()
-        return Offset(len(records) - 1)
+        return offset
 
     def new_link(self) -> LinkId:
         """Return the id of a new link."""
