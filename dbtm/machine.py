@@ -105,6 +105,8 @@ class Phase(StrEnum):
 
 
 TAKING_OVER = (Phase.CLAIMING, Phase.FENCING, Phase.MERGING)
+READING = (Phase.SERVING, Phase.FOLLOWING)
+"""The phases in which the durable fold is at hand and goes on: a standby answers reads from it as a leader does."""
 LEADING = (Phase.FENCING, Phase.MERGING, Phase.SERVING, Phase.RESIGNING)
 """The phases in which the newest epoch of the log is this process's."""
 
@@ -211,14 +213,15 @@ class DbtmMachine:
     def _asked(
         self, link: LinkId, message: ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | StatusAsked
     ) -> None:
-        if self.phase != Phase.SERVING:
+        is_read = isinstance(message, ReadAsked | ExtendAsked)
+        if self.phase not in (READING if is_read else (Phase.SERVING,)):
             leader = self._ledger.fold.address if self.phase == Phase.FOLLOWING else ""
             text = f"realm {self._realm}: its DBTM is {self.phase.value}"
             self._effects.append(Send(link, Declined(message.id, Code.NO_LEADER.value, text, RETRY_MS, leader)))
         elif isinstance(message, ReadAsked):
             self._reading.asked(self._clock.now, link, message)
         elif isinstance(message, ExtendAsked):
-            self._reading.extend(link, message)
+            self._reading.extend(self._clock.now, link, message)
         elif isinstance(message, ValidateAsked):
             self._confirming.asked(link, message)
         elif isinstance(message, CommitAsked):
@@ -477,8 +480,12 @@ class DbtmMachine:
         self._appending = 0
 
     def _follow(self) -> None:
-        """Another leads: what this one had in flight and is not in the fold by now is void."""
-        self._step_down()
+        """Another leads: what this one had in flight and is not in the fold by now is void.
+
+        Who followed already goes on with what it reads: nothing of that rests on who leads.
+        """
+        if self.phase != Phase.FOLLOWING:
+            self._step_down()
         self.phase = Phase.FOLLOWING
         self._locals.fence()
 
@@ -498,23 +505,23 @@ class DbtmMachine:
             self._watch_leader()
         elif self.phase in TAKING_OVER and not self._is_alone and now - self._claimed_at >= TAKE_OVER_MS_MAX:
             self._give_up()
-        if self.phase not in (Phase.SERVING, Phase.FOLLOWING):
+        if self.phase not in READING:
             return
+        self._reading.tick(now)
         is_behind = self._ledger.overlay.applied < self._ledger.tail
         if is_behind and not self._is_asking_position and now - self._asked_position >= POSITION_MS:
             self._asked_position = now
             self._is_asking_position = True
             self._desk.ask((), self._position_told, self._position_told)
         if self.phase == Phase.SERVING:
-            self._serve_on(now)
+            self._serve_on()
 
     def _position_told(self, _: StoreAnswer | str) -> None:
         self._is_asking_position = False
 
-    def _serve_on(self, now: Millis) -> None:
+    def _serve_on(self) -> None:
         """What time brings to a leader."""
         self._locals.tick()
-        self._reading.tick(now)
         self._confirming.look_again()
         if self._voting.drop(self._freeing.tick()):
             self._look_again()

@@ -1,5 +1,7 @@
 """Reads: rows exact at the durable tail, from a database that may lag (protocol.md section 4).
 
+A leader answers them, and a standby just as well: it has the same fold, only later, and the answer says where it is exact.
+
     asked -> [held: a key of it has a write that is undecided or in flight] -> [waits: the asked position is above the tail]
           -> pin, look into the database -> [waits: the database is ahead of the tail] -> merge, answer
 
@@ -13,7 +15,6 @@ from dbtm.history import conflict_of
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
 from grit.core.errors import Code
-from grit.core.fold import LIFE_MS
 from grit.core.ids import Collection, Key, LinkId, Lsn, Millis, Realm, TxnId
 from grit.core.limits import Limits
 from grit.core.messages import Declined, ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked
@@ -27,6 +28,8 @@ from grit.core.values import Row, decode_record, encode_record
 HOLD_MS = 100
 """A read waits so long for a write of what it reads that is not durable yet; then it takes the old value."""
 AWAY_RETRY_MS = 200
+BEHIND_MS = 2_000
+"""A question waits so long for this replica to fold as far as it speaks of; another replica may be further."""
 
 Rows = tuple[tuple[bytes, bytes], ...]
 
@@ -47,6 +50,14 @@ class ReadJob(msgspec.Struct, eq=False):
     answer: StoreAnswer | None = None
 
 
+class ExtendJob(msgspec.Struct, frozen=True, eq=False):
+    """A question about reads at a position that this replica has not folded yet."""
+
+    link: LinkId
+    asked: ExtendAsked
+    since: Millis
+
+
 class Reading:
     """All reads under way at one DBTM."""
 
@@ -58,15 +69,14 @@ class Reading:
         self._limits = limits
         self._held: list[ReadJob] = []
         self._behind: list[ReadJob] = []
+        self._extends: list[ExtendJob] = []
         self._looking: dict[ReadJob, None] = {}
         self._now = Millis(0)
 
     def asked(self, now: Millis, link: LinkId, asked: ReadAsked) -> None:
         """Begin a read."""
         self._now = max(self._now, now)
-        if self.count() >= self._limits.open_requests:
-            text = f"realm {self._realm}: {self.count():,} reads are under way, its limit"
-            self._effects.append(Send(link, Declined(asked.id, Code.OVERLOADED.value, text, AWAY_RETRY_MS)))
+        if self._is_full(link, asked.id):
             return
         job = ReadJob(link, asked, now)
         if self._meets_undecided(job):
@@ -76,19 +86,33 @@ class Reading:
 
     def count(self) -> int:
         """Return how many reads are under way."""
-        return len(self._held) + len(self._behind) + len(self._looking)
+        return len(self._held) + len(self._behind) + len(self._extends) + len(self._looking)
+
+    def _is_full(self, link: LinkId, request: int) -> bool:
+        if self.count() < self._limits.open_requests:
+            return False
+        text = f"realm {self._realm}: {self.count():,} reads are under way, its limit"
+        self._effects.append(Send(link, Declined(request, Code.OVERLOADED.value, text, AWAY_RETRY_MS)))
+        return True
 
     def closed(self, link: LinkId) -> None:
         """A link is down: nobody waits for what was asked over it."""
         self._held = [job for job in self._held if job.link != link]
+        self._extends = [job for job in self._extends if job.link != link]
         for job in [job for job in self._behind if job.link == link]:
             self._unpin(job)
             self._behind.remove(job)
 
-    def extend(self, link: LinkId, asked: ExtendAsked) -> None:
-        """Answer whether reads still hold at a later position; it must not be above the tail."""
+    def extend(self, now: Millis, link: LinkId, asked: ExtendAsked) -> None:
+        """Answer whether reads still hold at a later position, once that is folded here."""
+        if asked.upto <= self._ledger.tail:
+            self._extend(link, asked)
+        elif not self._is_full(link, asked.id):
+            self._extends.append(ExtendJob(link, asked, now))
+
+    def _extend(self, link: LinkId, asked: ExtendAsked) -> None:
         history = self._ledger.history
-        if asked.since < history.floor or asked.upto > self._ledger.tail:
+        if asked.since < history.floor:
             self._effects.append(Send(link, ExtendAnswered(asked.id, too_old=True)))
             return
         found = history.find_stale_read(asked.reads, asked.since, asked.upto)
@@ -113,6 +137,9 @@ class Reading:
                 self._start(job)
             else:
                 self._merge(job, job.answer)
+        extends, self._extends = self._extends, []
+        for one in extends:
+            self.extend(one.since, one.link, one.asked)
 
     def tick(self, now: Millis) -> None:
         """Let go what was held for too long."""
@@ -125,19 +152,29 @@ class Reading:
         self._leave_behind(now)
 
     def _leave_behind(self, now: Millis) -> None:
-        """Give up reads at positions that never came: their transactions are over."""
-        for job in [job for job in self._behind if now - job.since >= LIFE_MS]:
+        """Give back what speaks of positions that do not come: another replica may have them."""
+        for job in [job for job in self._behind if now - job.since >= BEHIND_MS]:
             self._behind.remove(job)
             self._unpin(job)
-            text = f"realm {self._realm} has not reached Lsn {job.asked.position:,} in {LIFE_MS // 1000} s"
-            self._effects.append(Send(job.link, Declined(job.asked.id, Code.OVERLOADED.value, text)))
+            ahead = job.answer and job.answer.after
+            self._lag(job.link, job.asked.id, ahead.lsn if ahead else job.asked.position)
+        for one in [one for one in self._extends if now - one.since >= BEHIND_MS]:
+            self._extends.remove(one)
+            self._lag(one.link, one.asked.id, one.asked.upto)
+
+    def _lag(self, link: LinkId, request: int, position: Lsn) -> None:
+        text = f"realm {self._realm} has not reached Lsn {position:,} in {BEHIND_MS / 1000:g} s: it is at {self._ledger.tail:,}"
+        self._effects.append(Send(link, Declined(request, Code.LAGGING.value, text, AWAY_RETRY_MS)))
 
     def decline_all(self, code: Code, message: str, leader: str) -> None:
         """Give back every read, those at the database too: the owner of the desk drops their looks."""
-        for job in (*self._held, *self._behind, *self._looking):
+        jobs = (*self._held, *self._behind, *self._looking)
+        for job in jobs:
             self._unpin(job)
-            self._effects.append(Send(job.link, Declined(job.asked.id, code.value, message, leader=leader)))
-        self._held, self._behind, self._looking = [], [], {}
+        asked = [*((job.link, job.asked.id) for job in jobs), *((one.link, one.asked.id) for one in self._extends)]
+        for link, request in asked:
+            self._effects.append(Send(link, Declined(request, code.value, message, leader=leader)))
+        self._held, self._behind, self._extends, self._looking = [], [], [], {}
 
     def _meets_undecided(self, job: ReadJob) -> bool:
         """Tell whether a key that is read has a write that is undecided, or in flight: the old value would not last."""

@@ -1,11 +1,13 @@
 """Questions under way: one id each, asked again when they were refused, settled once.
 
-Reads, extensions and validations have no effect: lost or declined, they are asked again. A commit is sent once; from the moment that
+Reads, extensions and validations have no effect: lost or declined, they are asked again. What any replica may answer is
+asked of another one, beside the first, when that stays silent: it may be paused, or cut off. A commit is sent once; from the moment that
 it may have been heard only `StatusAsked` follows, which gives the outcome or refuses the transaction for ever
 (protocol.md, section 5).
 """
 
 from collections.abc import Callable, Iterator
+from enum import Enum
 
 from grit.core.errors import Code, GritError
 from grit.core.ids import Millis, Realm, TxnId
@@ -32,12 +34,30 @@ COMMIT_ATTEMPTS_MAX = 20
 OUTCOME_WAIT_MS = 20_000
 """A commit whose outcome cannot be learnt for so long is answered UNKNOWN; `Status` may still tell."""
 
+SILENCE_MS = 500
+"""A replica that does not answer for so long is not waited for alone, where another one may answer too."""
+
 RealmAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered
 MakeQuestion = Callable[[int], ReadAsked | ExtendAsked | ValidateAsked]
 
 
+class Who(Enum):
+    """Which replicas of a realm may answer.
+
+    LEADER: nobody else can. LEADER_FIRST: any, but what the leader says is the newest, and will last longest. ANYBODY:
+    the one with the least to do.
+    """
+
+    LEADER = "leader"
+    LEADER_FIRST = "leader first"
+    ANYBODY = "anybody"
+
+
 class Question:
-    """What has no effect: repeated until it is answered."""
+    """What has no effect: repeated until it is answered.
+
+    `asked_at`: when it was asked last, as far as time has been told; 0 = not yet.
+    """
 
     def __init__(
         self,
@@ -45,17 +65,27 @@ class Question:
         make: MakeQuestion,
         answered: Callable[[RealmAnswer], None],
         given_up: Callable[[GritError], None],
+        who: Who = Who.LEADER,
     ) -> None:
+        self.asked_at = Millis(0)
+        self._who = who
         self._realm = realm
         self._make = make
         self._answered = answered
         self._given_up = given_up
         self._attempts = 0
 
-    def ask(self, number: int) -> Effect:
-        """Return the effect that asks."""
+    def ask(self, number: int, beside: int = 0) -> Effect:
+        """Return the effect that asks; `beside`: its number before, which is not answered."""
         self._attempts += 1
-        return AskRealm(self._realm, self._make(number))
+        self.asked_at = Millis(0)
+        anywhere = self._who == Who.ANYBODY or (self._who == Who.LEADER_FIRST and self._attempts > 1)
+        return AskRealm(self._realm, self._make(number), anywhere, beside)
+
+    def is_silent(self, now: Millis) -> bool:
+        """Tell whether somebody else should be asked too."""
+        self.asked_at = self.asked_at or now
+        return self._who != Who.LEADER and now - self.asked_at >= SILENCE_MS
 
     def take(self, now: Millis, message: ToAnswer) -> int | None:
         """Take an answer; return the pause before the next attempt, None when it is settled."""
@@ -163,10 +193,14 @@ class Asking:
         self._effects.append(question.ask(number))
 
     def answered(self, now: Millis, message: ToAnswer) -> None:
-        """Take an answer; one to a question that was given up is ignored."""
+        """Take an answer; one to a question that was given up, or answered, is ignored."""
         question = self._open.pop(message.id, None)
-        if question is not None:
-            self._again(now, question, question.take(now, message))
+        if question is None:
+            return
+        pause_ms = question.take(now, message)
+        if pause_ms is None:
+            self._settle(question)
+        self._again(now, question, pause_ms)
 
     def lost(self, now: Millis, number: int) -> None:
         """Take that the link broke over which a question was asked."""
@@ -175,16 +209,26 @@ class Asking:
             self._again(now, question, question.lose(now))
 
     def tick(self, now: Millis) -> None:
-        """Ask again what has paused for long enough."""
-        due = [question for at, question in self._paused if at <= now]
-        self._paused = [(at, question) for at, question in self._paused if at > now]
-        for question in due:
-            self.ask(question)
+        """Ask again what has paused for long enough, and others beside who is silent."""
+        silent = [(n, one) for n, one in self._open.items() if isinstance(one, Question) and one.is_silent(now)]
+        for before, question in {question: (n, question) for n, question in silent}.values():
+            number = next(self._ids)
+            self._open[number] = question
+            self._effects.append(question.ask(number, before))
+        due = [one for at, one in self._paused if at <= now]
+        self._paused = [(at, one) for at, one in self._paused if at > now]
+        for one in due:
+            self.ask(one)
 
     def forget(self) -> None:
         """Give up every question: late answers are ignored."""
         self._open.clear()
         self._paused.clear()
+
+    def _settle(self, question: Question | Verdict) -> None:
+        """Forget where else it was asked."""
+        self._open = {number: one for number, one in self._open.items() if one is not question}
+        self._paused = [(at, one) for at, one in self._paused if one is not question]
 
     def _again(self, now: Millis, question: Question | Verdict, pause_ms: int | None) -> None:
         if pause_ms is not None:

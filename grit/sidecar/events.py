@@ -145,10 +145,17 @@ Event = Request | Answered | Lost | Expired | Tick
 
 
 class AskRealm(msgspec.Struct, frozen=True):
-    """Send to the leader of a realm's DBTM."""
+    """Send to a realm's DBTM.
+
+    Attributes:
+        anywhere: Any replica will do, the one with the least to do; else it is for the leader.
+        beside: The number of the same question, asked before and not answered: another replica than that one, or none.
+    """
 
     realm: Realm
     message: ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | StatusAsked
+    anywhere: bool = False
+    beside: int = 0
 
 
 class AskGtm(msgspec.Struct, frozen=True):

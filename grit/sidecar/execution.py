@@ -18,7 +18,7 @@ from grit.core.messages import ExtendAnswered, ExtendAsked, ReadAnswered, ReadAs
 from grit.core.operations import Change, Condition, Delete, Nothing, Operation, Result
 from grit.core.parts import Write
 from grit.core.queries import Query
-from grit.sidecar.asking import Asking, Question, RealmAnswer
+from grit.sidecar.asking import Asking, Question, RealmAnswer, Who
 from grit.sidecar.reads import ConditionPlan, DetachPlan, Plan, Rows, plan_read
 from grit.sidecar.realm_part import RealmPart
 from grit.sidecar.validation import stale_error
@@ -180,7 +180,7 @@ class Execution:
         for realm, asked in queries.items():
             position = self._part(realm).position
             make = partial(self._read, position, asked)
-            self._asking.ask(Question(realm, make, partial(self._answered, realm), self._fail))
+            self._asking.ask(Question(realm, make, partial(self._answered, realm), self._fail, Who.LEADER_FIRST))
 
     def _read(self, position: Lsn, queries: tuple[Query, ...], number: int) -> ReadAsked:
         return ReadAsked(number, self._txid, position, queries)
@@ -199,7 +199,8 @@ class Execution:
         def make(number: int) -> ExtendAsked:
             return ExtendAsked(number, part.reads, part.position, answer.position)
 
-        self._asking.ask(Question(part.realm, make, partial(self._extended, part, answer), self._fail))
+        extended = partial(self._extended, part, answer)
+        self._asking.ask(Question(part.realm, make, extended, self._fail, Who.LEADER_FIRST))
 
     def _extended(self, part: RealmPart, answer: ReadAnswered, extended: RealmAnswer) -> None:
         assert isinstance(extended, ExtendAnswered)

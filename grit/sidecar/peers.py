@@ -1,10 +1,12 @@
 """The roles that a sidecar asks: the GTM and the DBTM of every realm, over links that dial for ever.
 
-A question goes to whoever is believed to lead. It is answered once: by the peer, by a `Declined` made here when no link
+A question goes to whoever is believed to lead, or, when any replica may answer it, to the one of which the fewest answers
+are awaited: so one that is paused or cut off gets no more than its share of what the others have under way. It is answered once: by the peer, by a `Declined` made here when no link
 is up (then it was certainly not heard), or by the news that its link ended (then it may have been).
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -44,6 +46,15 @@ class Asker(msgspec.Struct, frozen=True, eq=False):
     lost: Callable[[], None]
 
 
+class _Waiting(msgspec.Struct, frozen=True, eq=False):
+    """A question that is under way. `of_leader`: it was meant for whoever leads."""
+
+    link: LinkId
+    replicas: "_Replicas"
+    asker: Asker
+    of_leader: bool
+
+
 class _Replicas:
     """The replicas of one role, and which of them is believed to lead."""
 
@@ -52,6 +63,7 @@ class _Replicas:
         self.addresses = list(addresses)
         self.dialers: list[Dialer[Message]] = []
         self._at = 0
+        self._turn = 0
 
     def link(self) -> Link[Message] | None:
         """Return the link to the leader, as far as is known; the next replica's when that one is away."""
@@ -61,6 +73,14 @@ class _Replicas:
                 self._at = at
                 return self.dialers[at].link
         return None
+
+    def idlest(self, load: Mapping[LinkId, int], avoid: LinkId | None) -> Link[Message] | None:
+        """Return the link over which the fewest answers are awaited, in turn where that is equal; never `avoid`."""
+        links = [dialer.link for dialer in self.dialers if dialer.link is not None and dialer.link.id != avoid]
+        if not links:
+            return None
+        self._turn = (self._turn + 1) % len(links)
+        return min(links[self._turn :] + links[: self._turn], key=lambda link: load.get(link.id, 0))
 
     def failure(self) -> str:
         """Return why there is no link, for people."""
@@ -99,7 +119,8 @@ class Peers:
         self._clock = clock
         self._gtm = _Replicas("the GTM", gtm)
         self._dbtms = {realm: _Replicas(f"realm {realm}", addresses) for realm, addresses in dbtms.items()}
-        self._askers: dict[int, tuple[LinkId, _Replicas, Asker]] = {}
+        self._askers: dict[int, _Waiting] = {}
+        self._load: Counter[LinkId] = Counter()
 
     def start(self, name: str) -> None:
         """Begin to dial; `name` tells this sidecar from others."""
@@ -114,15 +135,31 @@ class Peers:
             for dialer in replicas.dialers:
                 await dialer.close()
 
-    def ask(self, realm: Realm | None, message: Asked, asker: Asker) -> None:
-        """Ask a realm's DBTM, or the GTM (None). The answer may come before this returns."""
+    def ask(
+        self, realm: Realm | None, message: Asked, asker: Asker, *, anywhere: bool = False, beside: int = 0
+    ) -> None:
+        """Ask a realm's DBTM, or the GTM (None). The answer may come before this returns.
+
+        Args:
+            realm: Whom.
+            message: What.
+            asker: Who waits.
+            anywhere: Any replica may answer, not only who leads.
+            beside: The same question under an earlier number, if any: while that is under way, another replica is asked,
+                or nobody, and then there will be no answer to this number.
+        """
         replicas = self._gtm if realm is None else self._dbtms[realm]
-        link = replicas.link()
+        before = self._askers.get(beside)
+        avoid = None if before is None else before.link
+        link = replicas.idlest(self._load, avoid) if anywhere else replicas.link()
+        if link is None and avoid is not None:
+            return
         if link is None:
             code = Code.NO_LEADER.value
             asker.answered(Declined(message.id, code, replicas.failure(), NO_LINK_RETRY_MS))
             return
-        self._askers[message.id] = (link.id, replicas, asker)
+        self._askers[message.id] = _Waiting(link.id, replicas, asker, not anywhere)
+        self._load[link.id] += 1
         link.send(message)
 
     def problem(self) -> str:
@@ -142,15 +179,18 @@ class Peers:
         waiting = self._askers.pop(message.id, None)
         if waiting is None:
             return
-        _, replicas, asker = waiting
-        if isinstance(message, Declined) and message.code == Code.NO_LEADER:
-            replicas.not_leading(message.leader)
+        self._load[waiting.link] -= 1
+        if not waiting.of_leader:
+            pass
+        elif isinstance(message, Declined) and message.code == Code.NO_LEADER:
+            waiting.replicas.not_leading(message.leader)
         elif isinstance(message, DescribeAnswered) and is_following(message.facts):
-            replicas.not_leading(str(message.facts.get("leader", "")))
-        asker.answered(message)
+            waiting.replicas.not_leading(str(message.facts.get("leader", "")))
+        waiting.asker.answered(message)
 
     def _closed(self, link: Link[Message], reason: str) -> None:
-        lost = [number for number, (link_id, _, _) in self._askers.items() if link_id == link.id]
-        askers = [self._askers.pop(number)[2] for number in lost]
+        lost = [number for number, waiting in self._askers.items() if waiting.link == link.id]
+        askers = [self._askers.pop(number).asker for number in lost]
+        del self._load[link.id]
         for asker in askers:
             asker.lost()

@@ -208,7 +208,8 @@ class Sessions:
         elif isinstance(effect, AskGtm):
             self._peers.ask(None, effect.message, self._asker(session, effect))
         else:
-            self._peers.ask(effect.realm, effect.message, self._asker(session, effect))
+            asker = self._asker(session, effect)
+            self._peers.ask(effect.realm, effect.message, asker, anywhere=effect.anywhere, beside=effect.beside)
 
     def _asker(self, session: Session, ask: AskRealm | AskGtm) -> Asker:
         began_ns = time.time_ns()

@@ -114,6 +114,13 @@ class Deployment:
             (folder / name).write_text(text, encoding="utf-8")
         self.config.write_text(self.config.read_text(encoding="utf-8") + extra, encoding="utf-8")
 
+    def add_standbys(self, *addresses: str) -> None:
+        """Give the roles at these addresses a second replica."""
+        text = self.config.read_text(encoding="utf-8")
+        for address, port in zip(addresses, free_ports(len(addresses)), strict=True):
+            text = text.replace(f'["{address}"]', f'["{address}", "{HOST}:{port}"]')
+        self.config.write_text(text, encoding="utf-8")
+
     def start_dev(self) -> None:
         """Start all roles in one process, and wait until it says that it is ready."""
         process = self.run("dev", ["dev", self.config])

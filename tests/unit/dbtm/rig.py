@@ -173,10 +173,16 @@ class Rig:
         store: MemoryStore | None = None,
         name: str = "d1",
         realm: RealmDef = CATALOGUE,
+        is_alone: bool = True,
     ) -> None:
         self.name = name
         self.machine = DbtmMachine(
-            realm, leader_id=LeaderId(name), address=f"addr-{name}", fresh_log_id=f"log-{name}", limits=limits
+            realm,
+            leader_id=LeaderId(name),
+            address=f"addr-{name}",
+            fresh_log_id=f"log-{name}",
+            limits=limits,
+            is_alone=is_alone,
         )
         self.store = store or MemoryStore(realm)
         self.logs: dict[str, list[Any]] = logs or {DBTL: [], GTL: [Genesis("the-gtl", Realm(""), 1)]}
@@ -311,6 +317,14 @@ class Rig:
         self.step(Tick())
         self.settle()
         assert self.machine.phase == "serving", self.machine.phase
+
+    def stand_by(self, name: str = "d2") -> "Rig":
+        """Return a standby on the same logs and the same database, which has opened them."""
+        standby = Rig(logs=self.logs, store=self.store, name=name, is_alone=False)
+        standby.step(Tick())
+        standby.settle()
+        assert standby.machine.phase == "following", standby.machine.phase
+        return standby
 
     def step_to_claim(self) -> None:
         """Open both logs and the database, and no more."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from grit.core.fold import LIFE_MS
+from dbtm.reading import BEHIND_MS
 from grit.core.ids import LinkId, Lsn
 from grit.core.limits import Limits
 from grit.core.messages import Declined, OutcomeAnswered, ReadAsked, StatusAsked, Votes
@@ -174,13 +174,13 @@ def test_reads_at_positions_to_come_are_bounded() -> None:
     assert rig.declined(requests[2]).code == "OVERLOADED"
 
 
-def test_reads_at_positions_that_never_come_are_given_up_with_their_transactions() -> None:
+def test_reads_at_positions_that_do_not_come_are_given_back() -> None:
     rig = serving()
     request = rig.ask(GetRows(ITEM, (key(1),)), position=99)
-    rig.pass_time(LIFE_MS - 1)
+    rig.pass_time(BEHIND_MS - 1)
     assert rig.describe()["reading"] == 1
     rig.pass_time(1)
-    assert rig.declined(request).code == "OVERLOADED"
+    assert rig.declined(request).code == "LAGGING"
     assert rig.describe()["reading"] == 0
 
 

@@ -2,6 +2,7 @@
 
 from dbtm.effects import StoreRead
 from grit.core.ids import Epoch, Lsn, Offset
+from grit.core.limits import Limits
 from grit.core.messages import ExtendAnswered, ExtendAsked, ReadAnswered
 from grit.core.parts import KeyRead, PredicateRead
 from grit.core.predicate import EVERYTHING, Where
@@ -303,9 +304,20 @@ def test_an_overwrite_above_the_new_position_does_not_count(rig: Rig) -> None:
     assert extended(rig, KeyRead(ITEM, key(1)), 1, 2) == ExtendAnswered(77)
 
 
-def test_an_extension_beyond_the_tail_or_what_is_remembered_is_too_old(rig: Rig) -> None:
+def test_an_extension_beyond_what_is_remembered_is_too_old() -> None:
+    rig = Rig(limits=Limits(history_keys=1))
+    rig.serve()
+    for number in (1, 2, 3):
+        rig.committed(number, put(number))
+    assert extended(rig, KeyRead(ITEM, key(1)), 1, 3).too_old
+
+
+def test_an_extension_beyond_the_tail_waits_for_it(rig: Rig) -> None:
     rig.committed(1, put(1))
-    assert extended(rig, KeyRead(ITEM, key(1)), 1, 2).too_old
+    rig.receive(ExtendAsked(77, (KeyRead(ITEM, key(1)),), Lsn(1), Lsn(2)), HOME)
+    assert not rig.answers(ExtendAnswered)
+    rig.committed(2, put(2))
+    assert rig.answers(ExtendAnswered) == [ExtendAnswered(77)]
 
 
 def test_a_database_that_is_away_declines_the_read_and_leaves_no_pin(rig: Rig) -> None:

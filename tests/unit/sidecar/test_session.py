@@ -27,6 +27,7 @@ from grit.core.operations import (
 from grit.core.parts import Act, Expect, KeyRead, PredicateRead
 from grit.core.predicate import EVERYTHING, Compare, encode_expr, matches
 from grit.core.queries import FindRows, OrderBy
+from grit.sidecar.asking import SILENCE_MS
 from grit.sidecar.events import AskRealm
 from tests.unit.sidecar.home import Home, commits, everything, nothing
 from tests.unit.sidecar.shop import BASKET, BOUGHT, CARTS, GOODS, ITEMS, PEOPLE, SOCIAL, STOCK, item, key
@@ -404,6 +405,38 @@ def test_a_read_that_is_lost_is_asked_again() -> None:
     home.lose(heard=True)
     home.wait(1)
     assert home.is_answered(request)
+
+
+def test_a_read_that_its_replica_does_not_answer_is_asked_of_another_one_beside_it() -> None:
+    home = stocked(1)
+    home.hold = everything
+    request = home.start(get(1))
+    home.wait(1)
+    home.wait(SILENCE_MS - 1)
+    assert len(home.held) == 1
+    home.wait(1)
+    first, second = home.held
+    assert isinstance(first, AskRealm)
+    assert isinstance(second, AskRealm)
+    assert not first.anywhere
+    assert (second.anywhere, second.beside) == (True, first.message.id)
+    home.held = [second]
+    home.release()
+    assert home.is_answered(request)
+    home.held = [first]
+    home.release()
+    home.wait(SILENCE_MS)
+    assert not home.held
+
+
+def test_only_the_leader_is_asked_to_validate_and_to_commit() -> None:
+    home = stocked(1)
+    home.run(get(1))
+    home.hold = everything
+    home.start_commit()
+    for _ in range(3):
+        home.wait(SILENCE_MS)
+    assert [ask.anywhere for ask in home.held if isinstance(ask, AskRealm)] == [False]
 
 
 def test_a_realm_that_does_not_answer_aborts() -> None:
