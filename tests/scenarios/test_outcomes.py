@@ -115,6 +115,43 @@ def test_what_began_too_long_ago_is_not_told_as_aborted(stage: Stage) -> None:
     assert (wire.answers[0].outcome.state, wire.answers[0].outcome.code) == ("UNKNOWN", "EXPIRED")
 
 
+def _raise_a(stage: Stage, name: str, *, age: int = 0) -> Hand:
+    """Begin a transaction that reads one record and, because of it, writes two."""
+    txn = stage.begin(name, age=age)
+    row = txn.get(DOCUMENT, DOCS, 1)
+    assert row is not None
+    txn.patch(DOCUMENT, DOCS, 1, a=row["a"] + 1)
+    txn.patch(TABLE, ITEMS, 1, a=row["a"] + 1)
+    return txn
+
+
+def test_of_sixteen_at_once_the_one_that_lost_before_wins(stage: Stage) -> None:
+    """It keeps the age of its first attempt, so it wins however late it comes; nobody can be beaten for ever."""
+    loser, winner = _raise_a(stage, "loser"), _raise_a(stage, "winner")
+    assert winner.commit() == "COMMITTED"
+    loser.send_commit()
+    age = loser.error().age
+    stage.cluster.settle()
+    votes = f"dbtm.{TABLE}#2>"
+    stage.world.hold(votes)
+    gate = stage.begin("gate")
+    gate.patch(TABLE, ITEMS, 2, n=1)
+    gate.patch(DOCUMENT, DOCS, 2, n=1)
+    gate.send_commit()
+    gtm = stage.cluster.gtm.machine
+    stage.world.run_until(lambda: gtm.describe()["voting"] == 1)
+    rivals = [_raise_a(stage, f"rival{i}") for i in range(15)]
+    retry = _raise_a(stage, "retry", age=age)
+    for txn in rivals:
+        txn.send_commit()
+    stage.world.run_until(lambda: gtm.describe()["waiting"] == len(rivals))
+    retry.send_commit()
+    stage.world.run_until(lambda: gtm.describe()["waiting"] == len(rivals) + 1)
+    stage.world.release(votes)
+    assert retry.outcome() == "COMMITTED"
+    assert [rival.outcome() for rival in rivals] == ["CONTENTION"] * len(rivals)
+
+
 @pytest.mark.parametrize("place", [(TABLE, ITEMS), (DOCUMENT, DOCS)], ids=["local", "global"])
 def test_nobody_starves_when_sixteen_clients_change_one_record(stage: Stage, place: tuple[Realm, Collection]) -> None:
     program: list[list[Operation]] = [[Get(*place, at(1))], [Patch(*place, at(1), {"a": 1})]]
