@@ -46,7 +46,7 @@ setup: .venv/.set-up ## Install Python packages into .venv, exactly as locked; n
 		|| { echo "$(PYTHON3) cannot make virtual environments: install its venv module (Debian: python3-venv)" >&2; exit 1; }
 	@.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 
-demo: setup ## Run the marketplace: services, 2,000 checkouts, a killed player, and the proof that nothing was lost
+demo: setup ## Run the marketplace: services, 2,000 checkouts, killed leaders, and the proof that nothing was lost
 	$(call say,demo: the marketplace on this machine)
 	@$(BIN)/python -m sample_services.demo
 

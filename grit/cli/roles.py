@@ -26,7 +26,6 @@ from grit.runtime.links.codec import FrameCodec
 from grit.runtime.links.inproc import InProcessLinks
 from grit.runtime.links.nearby import NearbyLinks
 from grit.runtime.links.port import Links
-from grit.runtime.links.sockets import SocketLinks
 from grit.runtime.run import run
 from grit.runtime.supervisor import Role, Supervisor
 from grit.sidecar.app import SidecarRole
@@ -179,13 +178,12 @@ class Process:
         return shared.hold()
 
     def _make_links(self) -> Links[Message]:
-        near: InProcessLinks[Message] = InProcessLinks()
         if not self.config.gtm:
             self._expect_whole()
-            return near
+            return InProcessLinks()
         encoder, decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(list[Message])
         here = [self._address(name) for name in self._names if name.kind in (RoleKind.GTM, RoleKind.DBTM)]
-        return NearbyLinks(near, SocketLinks(FrameCodec(encoder, decoder)), here)
+        return NearbyLinks(FrameCodec(encoder, decoder), here)
 
     def _address(self, name: RoleName) -> str:
         """Return where a GTM or DBTM serves."""
@@ -234,9 +232,12 @@ class Process:
                 facts = msgspec.structs.asdict(role.metrics)
                 yield from _facts("player", facts, {"realm": role.name.removeprefix("player ")})
             elif isinstance(role, DbtmRole):
-                yield from _facts("dbtm", role.describe(), {"realm": role.name.removeprefix("dbtm ")})
+                facts = role.describe()
+                facts["leading"] = int(facts["phase"] == "serving")
+                yield from _facts("dbtm", facts, {"realm": role.name.removeprefix("dbtm ")})
             else:
-                yield from _facts("gtm", role.describe(), {})
+                facts = role.describe()
+                yield from _facts("gtm", {**facts, "leading": int(facts["state"] == "SERVING")}, {})
 
 
 class _Announcer:

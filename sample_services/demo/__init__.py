@@ -1,4 +1,4 @@
-"""`make demo`: the whole marketplace on this machine, a player that is killed on the way, and the proof that nothing was lost."""
+"""`make demo`: the whole marketplace on this machine, leaders and a player that are killed on the way, and the proof that nothing was lost."""
 
 import os
 

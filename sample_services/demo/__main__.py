@@ -11,9 +11,9 @@ import grpc
 import uvloop
 from rich.console import Console
 
-from sample_services.demo.deployment import SERVICES, role_names
+from sample_services.demo.deployment import SERVICES, STANDBYS, role_names
 from sample_services.demo.processes import Died
-from sample_services.demo.story import VICTIM, Plan, tell_story
+from sample_services.demo.story import VICTIMS, Plan, tell_story
 
 GOOD, FINDING, ENVIRONMENT = 0, 1, 3
 
@@ -32,10 +32,10 @@ class CannotRun(click.ClickException):
     "--kill",
     "victims",
     multiple=True,
-    default=[VICTIM],
+    default=VICTIMS,
     show_default=True,
-    type=click.Choice([*role_names(), *SERVICES]),
-    help="Who is killed on the way; may be given more than once.",
+    type=click.Choice([*role_names(), *SERVICES, STANDBYS]),
+    help="Who is killed on the way, and of a GTM or a DBTM who leads it then; may be given more than once.",
 )
 @click.option("--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C.")
 @click.option(
@@ -47,7 +47,7 @@ def demo(  # click gives all by name
     *, checkouts: int, clients: int, seed: int, victims: tuple[str, ...], keep: bool, folder: Path | None, trace_file: Path | None,
     history: Path | None,
 ) -> None:  # fmt: skip
-    """Run the marketplace: services, checkouts, a killed log player, and the proof that nothing was lost.
+    """Run the marketplace: services, checkouts, killed leaders and a killed log player, and the proof that nothing was lost.
 
     Exit status: 0 no violation, 1 some, 3 it could not run.
     """

@@ -1,6 +1,7 @@
 """Is every checkout that was acknowledged there, and no other? Asked of the orders themselves, through GRIT."""
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from grit.client import Client, Transaction, connect, field
 
@@ -9,8 +10,15 @@ PAGE = 2_000
 SHOWN = 5
 
 
-async def judge_acknowledged(sidecar: str, acknowledged: Collection[str], *, unknown: int) -> list[str]:
-    """Return what is wrong, one line each; nothing is in progress any more.
+class Judgement(NamedTuple):
+    """How many acknowledged orders are not there, and what is wrong, one line each."""
+
+    lost: int
+    problems: list[str]
+
+
+async def judge_acknowledged(sidecar: str, acknowledged: Collection[str], *, unknown: int) -> Judgement:
+    """Compare what clients were told with what is there; nothing is in progress any more.
 
     Args:
         sidecar: host:port.
@@ -21,14 +29,14 @@ async def judge_acknowledged(sidecar: str, acknowledged: Collection[str], *, unk
         return compare(acknowledged, await _orders(db), unknown=unknown)
 
 
-def compare(acknowledged: Collection[str], there: Collection[str], *, unknown: int) -> list[str]:
-    """Return what is wrong, one line each; see `judge_acknowledged`."""
+def compare(acknowledged: Collection[str], there: Collection[str], *, unknown: int) -> Judgement:
+    """Compare; see `judge_acknowledged`."""
     lost, extra = sorted(set(acknowledged) - set(there)), sorted(set(there) - set(acknowledged))
     problems = [f"{len(lost)} orders were acknowledged and are not there: {', '.join(lost[:SHOWN])}"] if lost else []
     if len(extra) > unknown:
         told = ", ".join(extra[:SHOWN])
         problems.append(f"{len(extra)} orders are there that nobody was told of, {unknown} may be: {told}")
-    return problems
+    return Judgement(len(lost), problems)
 
 
 async def _orders(db: Client) -> set[str]:

@@ -19,6 +19,8 @@ REALMS = ("cart", "stock", "orders", "payment", "social")
 SERVICES = (*REALMS, "shop")
 CATALOGUE = Path(__file__).parents[1] / "grit.yaml"
 RULES = CATALOGUE.with_name("RULES.yaml")
+STANDBYS = "standbys"
+"""The process that holds a standby of the GTM and of every DBTM."""
 HOST = "127.0.0.1"
 PORTS = range(10_000, 32_000)
 _chance = random.SystemRandom()  # tests seed the common one alike in every process
@@ -31,37 +33,43 @@ class Deployment:
     Args:
         folder: Empty, or new: configuration, logs and databases go there.
         trace_file: Where every role and service writes its spans; None: nowhere.
+        has_standbys: The GTM and every DBTM have one, all of them in one process.
 
     Attributes:
         config: The configuration that was written.
         death: Done when a process has ended that should not have.
         roles, services: Name -> process, in the order in which they start.
+        standbys: The process that holds them, to be started when the others serve; None: there is none.
     """
 
-    def __init__(self, folder: Path, trace_file: Path | None = None) -> None:
+    def __init__(self, folder: Path, trace_file: Path | None = None, *, has_standbys: bool = False) -> None:
         self.folder = folder
         self.config = folder / "grit.yaml"
         self.death: asyncio.Future[Died] = asyncio.get_running_loop().create_future()
         self.logs = folder / "log"
         self.logs.mkdir(parents=True)
         names = role_names()
-        ports = iter(free_ports(3 + len(REALMS) + len(names) + len(SERVICES)))
+        led = [name for name in address_names() if name != "SIDECAR"] if has_standbys else []
+        ports = iter(free_ports(3 + len(REALMS) + len(names) + len(SERVICES) + 1 + len(led)))
         self._addresses = {name: f"{HOST}:{next(ports)}" for name in address_names()}
-        self._metrics_ports = {name: next(ports) for name in names}
+        self._metrics_ports = {name: next(ports) for name in [*names, STANDBYS]}
         self._service_ports = {name: next(ports) for name in SERVICES}
         self._trace = ["--trace-file", str(trace_file)] if trace_file else []
-        self.config.write_text(filled(CATALOGUE.read_text(encoding="utf-8"), self._addresses), encoding="utf-8")
-        self.roles = {name: self._role(name) for name in names}
+        # A second address in the same list: `["first", "second"]`.
+        addresses = self._addresses | {name: f'{self._addresses[name]}", "{HOST}:{next(ports)}' for name in led}
+        self.config.write_text(filled(CATALOGUE.read_text(encoding="utf-8"), addresses), encoding="utf-8")
+        self.roles = {name: self._role(name, name) for name in names}
+        self.standbys = self._role(STANDBYS, " ".join(f"{name}/2" for name in led_names())) if led else None
         self.services = {name: self._service(name) for name in SERVICES}
 
     @property
     def processes(self) -> list[Process]:
         """Return all of them, in the order in which they start."""
-        return [*self.roles.values(), *self.services.values()]
+        return [*self.roles.values(), *self.services.values(), *([self.standbys] if self.standbys else [])]
 
     def process(self, name: str) -> Process:
-        """Return the process of a role or a service."""
-        return {**self.roles, **self.services}[name]
+        """Return the process with this name."""
+        return next(process for process in self.processes if process.name == name)
 
     @property
     def sidecar(self) -> str:
@@ -72,17 +80,17 @@ class Deployment:
         """Return the address of a service."""
         return f"{HOST}:{self._service_ports[name]}"
 
-    def metrics_address(self, role: str) -> tuple[str, int]:
-        """Return host and port at which a role tells its metrics."""
-        return HOST, self._metrics_ports[role]
+    def metrics_address(self, process: str) -> tuple[str, int]:
+        """Return host and port at which a process of roles tells its metrics."""
+        return HOST, self._metrics_ports[process]
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of `grit` with these arguments, for this deployment's interpreter."""
         return [str(Path(sys.executable).with_name("grit")), *arguments]
 
-    def _role(self, name: str) -> Process:
+    def _role(self, name: str, roles: str) -> Process:
         metrics = ["--metrics-port", str(self._metrics_ports[name])]
-        command = self.command("serve", *name.split(), "-c", str(self.config), *metrics, *self._trace)
+        command = self.command("serve", *roles.split(), "-c", str(self.config), *metrics, *self._trace)
         return self._process(name, command)
 
     def _service(self, name: str) -> Process:
@@ -103,7 +111,12 @@ class Deployment:
 
 def role_names() -> list[str]:
     """Return the roles, each a process, as `grit serve` names them."""
-    return ["gtm", *(f"dbtm {realm}" for realm in REALMS), *(f"player {realm}" for realm in REALMS), "sidecar"]
+    return [*led_names(), *(f"player {realm}" for realm in REALMS), "sidecar"]
+
+
+def led_names() -> list[str]:
+    """Return the roles that have a leader, and may have standbys."""
+    return ["gtm", *(f"dbtm {realm}" for realm in REALMS)]
 
 
 def address_names() -> list[str]:

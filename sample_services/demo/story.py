@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 import grpc
 from rich.console import Console
 
-from sample_services.demo.deployment import Deployment
+from sample_services.demo.deployment import Deployment, led_names
 from sample_services.demo.population import load_population
-from sample_services.demo.processes import Process
 from sample_services.demo.verdict import Figures, check_all, show_figures, show_next_steps, show_verdict
 from sample_services.demo.watch import Lookout
 from sample_services.load.clients import run_load
@@ -24,9 +23,10 @@ from sample_services.load.shopping import Skew, Step, populate, shopping
 from sample_services.load.tally import Tally
 from sample_services.pb.v1.shop_pb2_grpc import ShopStub
 
-VICTIM = "player stock"
+VICTIMS = ("player stock", "gtm", "dbtm orders")
 AWAY_S = 2.0
 """Who was killed stays away for so long: of a player the services do not notice, the lag of its realm shows it."""
+TAKEN_OVER_S_MAX = 30.0
 LOOK_S = 0.5
 SET_UP_S_MAX = 60.0
 APPLIED_S_MAX = 30.0
@@ -41,20 +41,20 @@ class Plan:
     checkouts: int = 2_000
     clients: int = 16
     seed: int = 1
-    victims: tuple[str, ...] = (VICTIM,)
+    victims: tuple[str, ...] = VICTIMS
     is_kept: bool = False
     trace_file: Path | None = None
     history: Path | None = None
 
 
 async def tell_story(plan: Plan, folder: Path, console: Console) -> int:
-    """Run everything in an empty folder; return how many violations there are.
+    """Run everything in an empty folder; return how many violations there are, lost orders included.
 
     Raises:
         Died: A process ended by itself; the message has the end of its log.
         TimeoutError: What must end by itself did not.
     """
-    deployment = Deployment(folder, plan.trace_file)
+    deployment = Deployment(folder, plan.trace_file, has_standbys=True)
     tally = Tally()
     async with running(deployment):
         await guarded(deployment, _set_up(plan, deployment, console))
@@ -64,7 +64,6 @@ async def tell_story(plan: Plan, folder: Path, console: Console) -> int:
         checks = await check_all(deployment, tally)
         show_figures(console, tally, figures)
         violations = show_verdict(console, checks)
-        console.print(f"{violations} violations", style="bold green" if not violations else "bold red", highlight=False)
         show_next_steps(console, deployment, tally)
         if plan.is_kept:
             console.print(
@@ -79,13 +78,21 @@ async def _set_up(plan: Plan, deployment: Deployment, console: Console) -> None:
     began, population = time.monotonic(), populate(plan.seed)
     async with limited(SET_UP_S_MAX, "starting and loading"):
         await load_population(deployment, population)
+        await _stand_by(deployment)
     console.print(
         f"set up in {time.monotonic() - began:.1f} s: {len(deployment.roles)} roles of GRIT and"
-        f" {len(deployment.services)} services, each a process; {len(population.customers)} customers,"
-        f" {len(population.items)} products",
+        f" {len(deployment.services)} services, each a process, and one that stands by for every leader;"
+        f" {len(population.customers)} customers, {len(population.items)} products",
         highlight=False,
         soft_wrap=True,
     )
+
+
+async def _stand_by(deployment: Deployment) -> None:
+    """Start the standbys: now that the others serve, those lead."""
+    assert deployment.standbys is not None
+    await deployment.standbys.start()
+    await Lookout(deployment).until_standing_by()
 
 
 async def _until_applied(deployment: Deployment, console: Console) -> None:
@@ -111,13 +118,15 @@ async def limited(seconds: float, what: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def running(deployment: Deployment) -> AsyncIterator[None]:
-    """Start every process; at the end, however it comes, stop them all: the services first, the roles in reverse."""
+    """Start every process but the standbys; at the end, however it comes, stop them all, and who is needed longer later."""
     try:
-        for process in deployment.processes:
+        for process in [*deployment.roles.values(), *deployment.services.values()]:
             await process.start()
         yield
     finally:
         await asyncio.gather(*(process.stop() for process in deployment.services.values()))
+        if deployment.standbys is not None:
+            await deployment.standbys.stop()
         await asyncio.gather(*(process.stop() for process in deployment.roles.values()))
 
 
@@ -142,7 +151,7 @@ async def guarded(deployment: Deployment, work: Coroutine[Any, Any, Result]) -> 
 async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tally, history: History) -> Figures:
     """Run the load, with the kills evenly spread over it."""
     population = populate(plan.seed)
-    victims = {deployment.process(name): asyncio.Event() for name in plan.victims}
+    victims = {name: asyncio.Event() for name in plan.victims}
     stretch = plan.checkouts / (len(victims) + 1)
     moments = {int(stretch * number): event for number, event in enumerate(victims.values(), 1)}
     steps = _noting(shopping(plan.seed, population, Skew()), moments)
@@ -151,7 +160,7 @@ async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tal
     with Progress(console, tally, plan.checkouts) as progress:
         lookout = Lookout(deployment)
         watching = asyncio.create_task(_watch(lookout, progress))
-        killing = asyncio.create_task(_kill_and_restart(victims, lookout, progress))
+        killing = asyncio.create_task(_kill_each(victims, deployment, lookout, progress))
         try:
             async with grpc.aio.insecure_channel(deployment.service_address("shop")) as channel:
                 await channel.channel_ready()
@@ -166,7 +175,7 @@ async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tal
                 task.cancel()
             await asyncio.wait({watching, killing})
     used = {process.name: process.cpu_s() - before[process.name] for process in deployment.processes}
-    return Figures(load_s, used, (await lookout.look()).aborts)
+    return Figures(load_s, progress.course.by_second(), used, (await lookout.look()).aborts)
 
 
 def _noting(steps: Iterator[Step], moments: Mapping[int, asyncio.Event]) -> Iterator[Step]:
@@ -183,13 +192,41 @@ async def _watch(lookout: Lookout, progress: Progress) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _kill_and_restart(victims: Mapping[Process, asyncio.Event], lookout: Lookout, progress: Progress) -> None:
-    """Kill one after the other, each when its moment has come, and start it again."""
+async def _kill_each(
+    victims: Mapping[str, asyncio.Event], deployment: Deployment, lookout: Lookout, progress: Progress
+) -> None:
+    """Kill one after the other, each when its moment has come."""
     for victim, moment in victims.items():
         await moment.wait()
-        await victim.kill()
-        progress.say(f"{victim.name}: killed (SIGKILL)")
-        await asyncio.sleep(AWAY_S)
-        sight = await lookout.look()
-        await victim.start()
-        progress.say(f"{victim.name}: started again; databases are behind by {lags_text(sight.lags)}")
+        if victim in led_names():
+            await _kill_leader(victim, deployment, lookout, progress)
+        else:
+            await _kill_and_restart(victim, deployment, lookout, progress)
+
+
+async def _kill_and_restart(victim: str, deployment: Deployment, lookout: Lookout, progress: Progress) -> None:
+    await deployment.process(victim).kill()
+    progress.say(f"{victim}: killed (SIGKILL)")
+    await asyncio.sleep(AWAY_S)
+    sight = await lookout.look()
+    await deployment.process(victim).start()
+    progress.say(f"{victim}: started again; databases are behind by {lags_text(sight.lags)}")
+
+
+async def _kill_leader(role: str, deployment: Deployment, lookout: Lookout, progress: Progress) -> None:
+    """Kill the process that leads; start it again, as a standby, once another leads and the rate is felt again."""
+    leader = await _leader_of(role, lookout)
+    rate, began = progress.course.rate(), time.monotonic()
+    await deployment.process(leader).kill()
+    progress.say(f"{role}: its leader killed (SIGKILL), at {rate:.0f} checkouts/s")
+    successor = await _leader_of(role, lookout)
+    progress.say(f"{role}: the standby leads, {time.monotonic() - began:.1f} s later ({successor})")
+    await asyncio.sleep(AWAY_S)
+    await deployment.process(leader).start()
+    progress.say(f"{role}: started again, as standby; {progress.course.rate():.0f} checkouts/s")
+
+
+async def _leader_of(role: str, lookout: Lookout) -> str:
+    """Return the process that leads, as soon as one does."""
+    async with limited(TAKEN_OVER_S_MAX, f"a take-over of {role}"):
+        return await lookout.leader(role)

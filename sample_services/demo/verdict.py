@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from sample_services.demo.acknowledged import judge_acknowledged
+from sample_services.demo.acknowledged import Judgement, judge_acknowledged
 from sample_services.demo.deployment import RULES, Deployment
+from sample_services.load.course import bars
 from sample_services.load.tally import Tally
 
 CHECK_S_MAX = 120.0
@@ -17,12 +18,13 @@ _SHOWN_LINES = 20
 
 @dataclass(frozen=True)
 class Checked:
-    """One check: the command, its exit status (0: nothing found) and what it printed."""
+    """One check: the command, its exit status (0: nothing found), what it printed, and how many orders it missed."""
 
     title: str
     command: Sequence[str]
     status: int
     output: str
+    lost: int = 0
 
     @property
     def last_line(self) -> str:
@@ -52,10 +54,11 @@ async def check_all(deployment: Deployment, tally: Tally) -> list[Checked]:
 
 
 async def _check_acknowledged(deployment: Deployment, tally: Tally) -> Checked:
-    problems = await judge_acknowledged(deployment.sidecar, tally.orders, unknown=tally.unknown_checkouts)
+    judgement: Judgement = await judge_acknowledged(deployment.sidecar, tally.orders, unknown=tally.unknown_checkouts)
+    problems = judgement.problems
     verdict = "INVALID" if problems else "VALID"
-    last_line = f"{verdict} {len(tally.orders)} transactions {len(problems)} findings"
-    return Checked("acknowledged orders", (), int(bool(problems)), "\n".join([*problems, last_line]))
+    output = "\n".join([*problems, f"{verdict} {len(tally.orders)} transactions {len(problems)} findings"])
+    return Checked("acknowledged orders", (), int(bool(problems)), output, judgement.lost)
 
 
 async def _check(title: str, command: Sequence[str]) -> Checked:
@@ -76,9 +79,10 @@ async def _check(title: str, command: Sequence[str]) -> Checked:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured: seconds of the load on the wall, and CPU seconds of each process meanwhile."""
+    """What was measured: seconds of the load on the wall, checkouts in each, CPU seconds of each process meanwhile."""
 
     load_s: float
+    course: Sequence[float]
     cpu_s: Mapping[str, float]
     aborts: Mapping[str, int]
 
@@ -90,6 +94,9 @@ def show_figures(console: Console, tally: Tally, figures: Figures) -> None:
     table.add_row("checkouts", f"{tally.checkouts:,} committed in {figures.load_s:.1f} s")
     table.add_row(
         "rate", f"{tally.checkouts / figures.load_s:.0f} checkouts/s, {commits / figures.load_s:.0f} transactions/s"
+    )
+    table.add_row(
+        "checkouts in each second", f"{bars(figures.course)} the highest is {max(figures.course, default=0):.0f}"
     )
     table.add_row(
         "latency of a checkout", f"p50 {tally.percentile_ms(0.5):.0f} ms, p99 {tally.percentile_ms(0.99):.0f} ms"
@@ -119,7 +126,7 @@ def _show_cpu(console: Console, cpu_s: Mapping[str, float], commits: int) -> Non
 
 
 def show_verdict(console: Console, checks: Sequence[Checked]) -> int:
-    """Print what the checks found; return how many violations there are."""
+    """Print what the checks found; return how many violations there are. Each order that was lost is one of its own."""
     table = Table(title="grit check", title_justify="left")
     for heading in ("what", "verdict"):
         table.add_column(heading)
@@ -130,7 +137,10 @@ def show_verdict(console: Console, checks: Sequence[Checked]) -> int:
         if one.status:
             console.print(f"{one.title}, status {one.status}:", markup=False)
             console.print("\n".join(one.output.splitlines()[:_SHOWN_LINES]), markup=False, soft_wrap=True)
-    return sum(one.violations for one in checks)
+    lost, violations = sum(one.lost for one in checks), sum(one.violations for one in checks)
+    style = "bold red" if lost or violations else "bold green"
+    console.print(f"{lost} lost, {violations} violations", style=style, highlight=False)
+    return lost + violations
 
 
 def show_next_steps(console: Console, deployment: Deployment, tally: Tally) -> None:

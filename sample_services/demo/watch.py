@@ -2,11 +2,14 @@
 
 import asyncio
 
-from sample_services.demo.deployment import REALMS, Deployment
+from sample_services.demo.deployment import REALMS, STANDBYS, Deployment, led_names
 from sample_services.demo.metrics import Sample, fetch_metrics
 from sample_services.load.progress import Sight
 
 LOOK_S = 0.1
+LED = (*led_names(), STANDBYS)
+"""The processes that hold replicas of what has a leader."""
+OTHERS = (*(f"player {realm}" for realm in REALMS), "sidecar")
 
 
 class Lookout:
@@ -21,38 +24,61 @@ class Lookout:
 
     async def look(self) -> Sight:
         """Return what the roles tell now."""
-        lags = await asyncio.gather(*(self._lag(realm) for realm in REALMS))
-        sidecar = await self._ask("sidecar")
-        aborts = {one.labels["code"]: int(one.value) for one in sidecar if one.name == "grit_sidecar_ended_total"}
-        return Sight(dict(zip(REALMS, lags, strict=True)), aborts)
+        return (await self._look())[0]
 
     async def until_applied(self) -> None:
         """Return when every database has what is in its log, and no transaction is undecided."""
-        for realm in REALMS:
-            await self._until_realm_applied(realm)
-
-    async def _until_realm_applied(self, realm: str) -> None:
         while True:
-            dbtm = await self._ask(f"dbtm {realm}")
-            is_still = all(value_of(dbtm, f"grit_dbtm_{name}") == 0 for name in ("pending", "in_flight"))
-            # The player is asked after the DBTM: equal numbers mean what they say.
-            if is_still and await self._lag(realm) == 0:
+            sight, undecided = await self._look()
+            if undecided == 0 and all(lag == 0 for lag in sight.lags.values()):
                 return
             await asyncio.sleep(LOOK_S)
 
-    async def _lag(self, realm: str) -> int | None:
+    async def until_standing_by(self) -> None:
+        """Return when the standbys have read every log up to where it ends now, or further."""
+        ends = {realm: largest(await self._ask(f"dbtm {realm}"), "grit_dbtm_lsn", realm) or 0 for realm in REALMS}
+        while True:
+            standbys = await self._ask(STANDBYS)
+            if all((largest(standbys, "grit_dbtm_lsn", realm) or 0) >= end for realm, end in ends.items()):
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def leader(self, role: str) -> str:
+        """Return the process that leads what a role names, as soon as one does."""
+        kind, _, realm = role.partition(" ")
+        while True:
+            for process in (role, STANDBYS):
+                if largest(await self._ask(process), f"grit_{kind}_leading", realm):
+                    return process
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self) -> tuple[Sight, int | None]:
+        """Return what the roles tell, and how many transactions are undecided; None: a DBTM does not answer."""
+        led = await self._ask(*LED)
+        # The players are asked after the DBTMs: equal numbers mean what they say.
+        others = await self._ask(*OTHERS)
+        lags = {realm: self._lag(realm, led, others) for realm in REALMS}
+        aborts = {one.labels["code"]: int(one.value) for one in others if one.name == "grit_sidecar_ended_total"}
+        counts = [largest(led, f"grit_dbtm_{name}", realm) for name in ("pending", "in_flight") for realm in REALMS]
+        return Sight(lags, aborts), None if None in counts else sum(count or 0 for count in counts)
+
+    def _lag(self, realm: str, led: list[Sample], others: list[Sample]) -> int | None:
         """Return how many transactions of the log its database does not have; None: nobody answers."""
-        dbtm = await self._ask(f"dbtm {realm}")
-        applied = value_of(await self._ask(f"player {realm}"), "grit_player_applied_lsn")
+        applied = largest(others, "grit_player_applied_lsn", realm)
         if applied is not None:
             self._applied[realm] = applied
-        lsn = value_of(dbtm, "grit_dbtm_lsn")
+        lsn = largest(led, "grit_dbtm_lsn", realm)
         return None if lsn is None or realm not in self._applied else max(0, lsn - self._applied[realm])
 
-    async def _ask(self, role: str) -> list[Sample]:
-        return await fetch_metrics(self._deployment.metrics_address(role))
+    async def _ask(self, *processes: str) -> list[Sample]:
+        answers = [fetch_metrics(self._deployment.metrics_address(process)) for process in processes]
+        return [sample for samples in await asyncio.gather(*answers) for sample in samples]
 
 
-def value_of(samples: list[Sample], name: str) -> int | None:
-    """Return the value of the sample with this name; None: there is none."""
-    return next((int(one.value) for one in samples if one.name == name), None)
+def largest(samples: list[Sample], name: str, realm: str) -> int | None:
+    """Return the largest value of the samples with this name and realm ("": of none); None: there is none.
+
+    Of two replicas the one that knows more is right.
+    """
+    values = (one.value for one in samples if one.name == name and one.labels.get("realm", "") == realm)
+    return max((int(value) for value in values), default=None)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from sample_services.load.course import Course
 from sample_services.load.tally import Tally
 
 LINE_S = 3.0
@@ -34,12 +35,16 @@ class Progress:
         console: Where.
         tally: Counts, as they grow.
         wanted: How many checkouts there will be.
+
+    Attributes:
+        course: Of the checkouts.
     """
 
     def __init__(self, console: Console, tally: Tally, wanted: int) -> None:
         self._console = console
         self._tally = tally
         self._wanted = wanted
+        self.course = Course()
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._began = self._told = time.monotonic()
 
@@ -61,6 +66,7 @@ class Progress:
     def show(self, sight: Sight) -> None:
         """Show how it is now."""
         now = time.monotonic()
+        self.course.take(now - self._began, self._tally.checkouts)
         if self._live:
             self._live.update(self._table(sight, now - self._began))
         elif now - self._told >= LINE_S:
@@ -72,7 +78,7 @@ class Progress:
         tally, elapsed_s = self._tally, time.monotonic() - self._began
         return (
             f"{tally.checkouts:,} of {self._wanted:,} checkouts,"
-            f" {tally.checkouts / max(elapsed_s, 0.001):.0f}/s,"
+            f" {self.course.rate():.0f}/s now, {tally.checkouts / max(elapsed_s, 0.001):.0f}/s in all,"
             f" p50 {tally.percentile_ms(0.5):.0f} ms, p99 {tally.percentile_ms(0.99):.0f} ms; retries {tally.retries};"
             f" aborted {_counts(sight.aborts or self._tally.aborted)}; lag {lags_text(sight.lags)}"
         )
@@ -81,7 +87,8 @@ class Progress:
         tally = self._tally
         table = Table(show_header=False, title=f"{tally.checkouts:,} of {self._wanted:,} checkouts, {elapsed_s:.0f} s")
         table.add_row("committed", _counts(tally.committed))
-        table.add_row("rate", f"{tally.checkouts / max(elapsed_s, 0.001):.0f} checkouts/s")
+        whole = tally.checkouts / max(elapsed_s, 0.001)
+        table.add_row("rate", f"{self.course.rate():.0f} checkouts/s now, {whole:.0f}/s in all")
         table.add_row("latency", f"p50 {tally.percentile_ms(0.5):.0f} ms, p99 {tally.percentile_ms(0.99):.0f} ms")
         table.add_row("retries", f"{tally.retries:,}")
         table.add_row("aborted, by cause", _counts(sight.aborts or tally.aborted))

@@ -57,7 +57,9 @@ def _expect_metrics(port: int) -> None:
         text = response.read().decode()
     for realm in REALMS:
         assert f'grit_dbtm_lsn{{realm="{realm}"}} 1.0' in text
+        assert f'grit_dbtm_leading{{realm="{realm}"}} 1.0' in text
     assert "grit_gtm_committed 1.0" in text
+    assert "grit_gtm_leading 1.0" in text
     assert "grit_sidecar_committed_total 1.0" in text
     with urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=30) as response:
         assert response.read() == b"ok\n"

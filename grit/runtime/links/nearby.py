@@ -1,8 +1,10 @@
 """Links of a process that holds several roles: to a role in the same process an object away, else by socket."""
 
+import itertools
 from collections.abc import Collection
 from typing import Generic
 
+from grit.runtime.links.codec import FrameCodec
 from grit.runtime.links.inproc import InProcessLinks
 from grit.runtime.links.port import Dialer, LinkCallbacks, LinkServer, Message
 from grit.runtime.links.sockets import SocketLinks
@@ -30,14 +32,15 @@ class NearbyLinks(Generic[Message]):
     """A kind of connection that takes the shortest way.
 
     Args:
-        near: Between the roles of this process.
-        far: To other processes.
+        codec: Of messages to other processes.
         here: The addresses at which this process serves.
     """
 
-    def __init__(self, near: InProcessLinks[Message], far: SocketLinks[Message], here: Collection[str]) -> None:
-        self._near = near
-        self._far = far
+    def __init__(self, codec: FrameCodec[Message], here: Collection[str]) -> None:
+        # One count for both: a role knows its links by number, and would answer one peer on the link of another.
+        ids = itertools.count(1)
+        self._near: InProcessLinks[Message] = InProcessLinks(ids)
+        self._far = SocketLinks(codec, ids=ids)
         self._here = frozenset(here)
 
     async def listen(self, address: str, role: str, name: str, callbacks: LinkCallbacks[Message]) -> LinkServer:

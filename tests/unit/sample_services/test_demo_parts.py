@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from sample_services.demo import deployment
 from sample_services.demo.deployment import CATALOGUE, filled, free_ports
 from sample_services.demo.metrics import fetch_metrics, parse_metrics
 from sample_services.demo.processes import Died, Process
-from sample_services.demo.verdict import Checked
+from sample_services.demo.verdict import Checked, show_verdict
 
 LIMIT_S = 20
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
@@ -122,3 +123,12 @@ async def test_a_dead_process_tells_no_metrics() -> None:
 )
 def test_a_check_that_could_not_say_that_all_is_well_is_a_violation(status: int, output: str, violations: int) -> None:
     assert Checked("rules", [], status, output).violations == violations
+
+
+def test_orders_that_were_lost_are_counted_and_are_violations(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = [
+        Checked("orders", [], 1, "2 orders were acknowledged\nINVALID 9 transactions 1 findings\n", lost=2),
+        Checked("rules", [], 0, "VALID 9 transactions 0 findings\n"),
+    ]
+    assert show_verdict(Console(width=120), checks) == 3
+    assert "\n2 lost, 1 violations\n" in capsys.readouterr().out
