@@ -25,7 +25,7 @@ say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 # SEEDS=n runs the first n seeds of the simulator, FIRST=f begins elsewhere, SEED=k runs only that one.
 SIM_FLAGS := $(if $(SEEDS),--sim-seeds=$(SEEDS)) $(if $(FIRST),--sim-first=$(FIRST)) $(if $(SEED),--sim-seed=$(SEED))
 
-.PHONY: help setup demo test check format format-check lint types import-rules proto proto-check bench sim sim-mutations clean
+.PHONY: help setup demo test crash-matrix check format format-check lint types import-rules proto proto-check bench sim sim-mutations clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -52,7 +52,12 @@ demo: setup ## Run the marketplace: services, 2,000 checkouts, killed leaders, a
 
 test: setup ## Run all tests that need no server (under 3 minutes)
 	$(call say,test: all that needs no server)
-	@$(PYTEST) -n 2 --dist loadgroup --ignore=tests/integration --ignore=tests/stack $(ARGS)
+	@$(PYTEST) -n 2 --dist loadgroup --ignore=tests/integration --ignore=tests/stack \
+		--ignore=tests/e2e/test_crash_matrix.py $(ARGS)
+
+crash-matrix: setup ## Kill or pause every role at every point of the crash matrix, under load (about 7 minutes)
+	$(call say,crash-matrix: every role dies or pauses at every point under load)
+	@$(PYTEST) tests/e2e/test_crash_matrix.py -s $(ARGS)
 
 check: setup format-check lint types import-rules proto-check test ## All that CI demands: format, lint, types, imports, generated code, tests
 

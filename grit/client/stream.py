@@ -13,6 +13,7 @@ from google.protobuf.message import Message as ProtoMessage
 from grit.client.errors import typed
 from grit.core.errors import Code, GritError
 from grit.pb.v1 import sidecar_pb2 as pb
+from grit.runtime.failpoints import failpoint_once_sent
 from grit.wire.channel import expect_sendable
 from grit.wire.errors import decode_error, error_of_call
 
@@ -30,7 +31,7 @@ class _Open:
             response_deserializer=pb.ServerFrame.FromString,
         )
         self._call = multi(metadata=metadata)
-        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._waiting: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._number = 0
         self.is_broken = False
@@ -47,7 +48,7 @@ class _Open:
             future.set_exception(typed(error))
             return future
         self._waiting[self._number] = (name, future)
-        self._outgoing.put_nowait(frame)
+        self._outgoing.put_nowait((name, frame))
         return future
 
     async def close(self) -> None:
@@ -60,11 +61,12 @@ class _Open:
 
     async def _write(self) -> None:
         while True:
-            frame = await self._outgoing.get()
+            name, frame = await self._outgoing.get()
             try:
                 await self._call.write(frame)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
                 return  # the reader knows why
+            failpoint_once_sent(f"client.after_{name}")
 
     async def _read(self) -> None:
         error = GritError(Code.NO_LEADER, "the connection to the sidecar has ended")

@@ -5,8 +5,18 @@
 The name, what to do (`kill`: SIGKILL, nothing is cleaned up; `stop`: SIGSTOP, a zombie until SIGCONT; `exit`: status 70 at
 once; `error`: an exception), and on which passing (1 when not told). Each acts once. Without the variable `failpoint` is a
 function that does nothing. The variable is read once, when this module is imported.
+
+The places (`Record`: the kind of a record of a log, `Renewal` for one without entries; `Message`: the kind of a message):
+
+    gtm, dbtm   .before_append.Record  about to be handed to a log    .after_append.Record  in the log, and nobody knows
+                .before_Message        about to be sent, as all that the same step sends to anybody
+    player      .before_apply    .after_apply          around the transaction of the database
+    store       .before_commit                         rows and cursor are written, in that transaction
+    sidecar     .after_Message                         on its way to a role
+    client      .after_request                         on its way to the sidecar: execute, commit, ...
 """
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -18,6 +28,7 @@ from grit.core.errors import ConfigError
 
 VARIABLE = "GRIT_FAILPOINTS"
 EXIT_STATUS = 70
+SENT_S = 0.001
 
 
 class Action(StrEnum):
@@ -88,6 +99,12 @@ def _parse(piece: str) -> Failpoint:
         actions = ", ".join(Action)
         raise ConfigError(f"{VARIABLE}: {piece!r} is not name=action@passing; actions: {actions}; passing: from 1")
     return Failpoint(name, Action(action), int(passing) if at else 1)
+
+
+def failpoint_once_sent(name: str) -> None:
+    """Pass a named place as soon as what was just sent has left: links write once a turn of the event loop."""
+    if failpoint is not _pass_by:
+        asyncio.get_running_loop().call_later(SENT_S, failpoint, name)
 
 
 def _pass_by(name: str) -> None:

@@ -13,10 +13,11 @@ from typing import Protocol
 import structlog
 
 from grit.core.ids import Offset
-from grit.core.records import DbtlRecord, GtlRecord, encode_log_record
+from grit.core.records import Commits, DbtlRecord, Entries, GtlRecord, encode_log_record
 from grit.core.steps import Append, AppendRefused, AppendUnknown, LogCaughtUp, LogFolded
 from grit.log.port import AppendUnknown as UnknownError
 from grit.log.port import Log, LogUnavailable
+from grit.runtime.failpoints import failpoint
 from grit.runtime.fatal import spawn
 from grit.runtime.links.redial import Backoff
 
@@ -37,6 +38,12 @@ class Decode(Protocol):
         ...
 
 
+def record_name(record: GtlRecord | DbtlRecord) -> str:
+    """Return the kind of a record, for failpoints; one of a leader that carries nothing is a renewal."""
+    is_empty = isinstance(record, Commits | Entries) and not record.entries
+    return "Renewal" if is_empty else type(record).__name__
+
+
 class LogFollower:
     """Follows one log for one machine.
 
@@ -48,6 +55,7 @@ class LogFollower:
         poll_ms: 0: report what is new as soon as the log shows it. Else: look only so often, and whenever the machine
             asks to catch up or an append of its own has landed; for a log that is followed loosely, as the GTL by a DBTM.
         chance: For the jitter of pauses.
+        role: For failpoints.
     """
 
     def __init__(
@@ -59,12 +67,14 @@ class LogFollower:
         *,
         poll_ms: int = 0,
         chance: random.Random | None = None,
+        role: str = "",
     ) -> None:
         self._log = log
         self._name = name
         self._decode = decode
         self._post = post
         self._poll_ms = poll_ms
+        self._role = role
         self._chance = chance or random.Random()
         self._backoff = Backoff(BACKOFF_MS_MIN, BACKOFF_MS_MAX, self._chance)
         self._logger = structlog.get_logger("grit.follow")
@@ -116,6 +126,7 @@ class LogFollower:
     async def _append(self, effect: Append) -> None:
         try:
             await self._log.append(encode_log_record(effect.record))
+            failpoint(f"{self._role}.after_append.{record_name(effect.record)}")
         except UnknownError as error:
             self._logger.warning("append unknown", log=self._log.name, reason=str(error))
             self._post(AppendUnknown(self._name, effect.token))

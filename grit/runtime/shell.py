@@ -31,7 +31,7 @@ from grit.core.steps import (
 from grit.log.port import Log
 from grit.runtime.failpoints import failpoint
 from grit.runtime.fatal import report_fatal, spawn
-from grit.runtime.follow import Decode, LogFollower
+from grit.runtime.follow import Decode, LogFollower, record_name
 from grit.runtime.links.port import Link, LinkCallbacks
 from grit.runtime.loop import Loop
 
@@ -97,7 +97,7 @@ class Shell:
         self._machine = self._make_machine()
         self._loop: Loop[Any, Any] = Loop(self._step, self._perform)
         self._followers = {
-            name: LogFollower(one.log, name, one.decode, self._loop.post, poll_ms=one.poll_ms)
+            name: LogFollower(one.log, name, one.decode, self._loop.post, poll_ms=one.poll_ms, role=self._role)
             for name, one in self._logs.items()
         }
         self._followed: set[str] = set()
@@ -163,7 +163,7 @@ class Shell:
         if isinstance(effect, Send):
             self._send(effect)
         elif isinstance(effect, Append):
-            failpoint(f"{self._role}.before_append.{effect.log}")
+            failpoint(f"{self._role}.before_append.{record_name(effect.record)}")
             self._followers[effect.log].append(effect)
         elif isinstance(effect, CatchUp):
             self._catch_up(effect.log)

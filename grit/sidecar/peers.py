@@ -30,6 +30,7 @@ from grit.core.messages import (
     ValidateAnswered,
     ValidateAsked,
 )
+from grit.runtime.failpoints import failpoint_once_sent
 from grit.runtime.links.port import Dialer, Link, LinkCallbacks, Links
 from grit.sidecar.clock import Clock
 
@@ -161,6 +162,7 @@ class Peers:
         self._askers[message.id] = _Waiting(link.id, replicas, asker, not anywhere)
         self._load[link.id] += 1
         link.send(message)
+        failpoint_once_sent(f"sidecar.after_{type(message).__name__}")
 
     def problem(self) -> str:
         """Return which roles cannot be reached, one line; empty when all can."""

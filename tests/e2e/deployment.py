@@ -15,6 +15,7 @@ import pytest
 from grit.cli.project import PROJECT_FILES
 from grit.pb.v1 import admin_pb2 as pb
 from grit.pb.v1 import admin_pb2_grpc
+from grit.runtime.failpoints import VARIABLE
 from sample_services.demo.deployment import HOST, free_ports
 
 LIMIT_S = 40.0
@@ -49,11 +50,17 @@ class Process:
         self._running: subprocess.Popen[bytes] | None = None
         self._began_at = 0
 
-    def start(self) -> None:
+    def start(self, *, failpoints: str = "") -> None:
+        environment = {**os.environ, VARIABLE: failpoints}
         with self._output.open("ab") as out:
             self._began_at = out.tell()
             self._running = subprocess.Popen(
-                self._command, cwd=self._output.parent, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                self._command,
+                cwd=self._output.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=environment,
             )
 
     @property
@@ -64,6 +71,12 @@ class Process:
     @property
     def is_running(self) -> bool:
         return self._running is not None and self._running.poll() is None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether SIGSTOP holds it."""
+        assert self._running is not None
+        return Path(f"/proc/{self._running.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
 
     def signal(self, number: int) -> None:
         assert self._running is not None
@@ -97,6 +110,7 @@ class Deployment:
 
     Attributes:
         processes: Name -> process; the names of `ROLES`, or "dev".
+        leaders: Address -> name, of the processes that may lead the GTM or the realm orders.
     """
 
     def __init__(self, folder: Path, *, extra: str = "") -> None:
@@ -107,6 +121,7 @@ class Deployment:
         self.sidecar = f"{HOST}:{ports[7400]}"
         self.gtm = f"{HOST}:{ports[7410]}"
         self.dbtm_orders = f"{HOST}:{ports[7420]}"
+        self.leaders = {self.gtm: "gtm", self.dbtm_orders: "dbtm orders"}
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in PROJECT_FILES.items():
             for before, after in ports.items():
@@ -118,8 +133,39 @@ class Deployment:
         """Give the roles at these addresses a second replica."""
         text = self.config.read_text(encoding="utf-8")
         for address, port in zip(addresses, free_ports(len(addresses)), strict=True):
-            text = text.replace(f'["{address}"]', f'["{address}", "{HOST}:{port}"]')
+            second = f"{HOST}:{port}"
+            text = text.replace(f'["{address}"]', f'["{address}", "{second}"]')
+            if address in self.leaders:
+                self.leaders[second] = f"{self.leaders[address]}/2"
         self.config.write_text(text, encoding="utf-8")
+
+    def leader(self, role: str) -> str:
+        """Return the name of the process that leads, once one does and says so."""
+        found: list[str] = []
+
+        def is_known() -> bool:
+            status = self.status()
+            if status is not None:
+                realm = next((one.leader for one in status.realms if role == f"dbtm {one.realm}"), "")
+                address = status.global_log.leader if role == "gtm" else realm
+                found.extend([self.leaders[address]] if address else [])
+            return bool(found)
+
+        until(is_known, lambda: f"{role} is led: {self._told()}")
+        return found[-1]
+
+    def lsn(self, realm: str) -> int:
+        """Return the newest durable Lsn of a realm, as its leader tells."""
+        return self._realm(realm).lsn
+
+    def applied(self, realm: str) -> int:
+        """Return the Lsn up to which the leader knows the database of a realm to be."""
+        return self._realm(realm).applied_lsn
+
+    def _realm(self, realm: str) -> pb.RealmStatus:
+        status = self.status()
+        assert status is not None, "the sidecar does not answer"
+        return next(one for one in status.realms if one.realm == realm)
 
     def start_dev(self) -> None:
         """Start all roles in one process, and wait until it says that it is ready."""

@@ -78,10 +78,13 @@ class Load:
         assert sold == len(orders), "not exactly once"
 
     async def _look(self, txn: Transaction) -> tuple[set[str], set[str], int]:
-        orders = {row["order_id"] for row in await txn.find("orders.orders", grit.field("customer") == self._name)}
+        orders = await self._orders(txn)
         carts = {row["customer"] for row in await txn.find("carts.carts", grit.field("status") == self._name)}
         stock = await txn.get("orders.stock", self._name)
         return orders, carts, stock["sold"]
+
+    async def _orders(self, txn: Transaction) -> set[str]:
+        return {row["order_id"] for row in await txn.find("orders.orders", grit.field("customer") == self._name)}
 
     async def _client(self) -> None:
         while not self._is_over:

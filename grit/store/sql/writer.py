@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from grit.core.errors import StoreRefused
 from grit.core.ids import Realm
 from grit.core.queries import Cursor, RowWrite
+from grit.runtime.failpoints import failpoint
 from grit.store.port import ApplyUnknown, StoreUnavailable
 from grit.store.sql.batch import Step, plan
 from grit.store.sql.layout import Layout, TableAccess
@@ -69,6 +70,7 @@ class SqlWriter:
             if not advance_position(connection, expected, reached):
                 return False
             self._run_steps(connection, steps)
+            failpoint("store.before_commit")
             return True
 
     def _run_steps(self, connection: sa.Connection, steps: Sequence[Step]) -> None:
