@@ -175,7 +175,7 @@ async def _sell(plan: Plan, deployment: Deployment, console: Console, tally: Tal
                 task.cancel()
             await asyncio.wait({watching, killing})
     used = {process.name: process.cpu_s() - before[process.name] for process in deployment.processes}
-    return Figures(load_s, progress.course.by_second(), used, (await lookout.look()).aborts)
+    return Figures(load_s, progress.course.by_second()[: round(load_s)], used, (await lookout.look()).aborts)
 
 
 def _noting(steps: Iterator[Step], moments: Mapping[int, asyncio.Event]) -> Iterator[Step]:
