@@ -87,6 +87,7 @@ ALONE = (
     Point("sidecar after commit sent to a DBTM", SIDECAR, "sidecar.after_CommitAsked=kill@8"),
 )
 
+POWER_CUT = Point("everything at once", "all", "SIGKILL")
 SERVICE = Point("called service between two calls", "service", "client.after_execute=kill@9")
 
 CLIENT = (

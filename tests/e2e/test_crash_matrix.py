@@ -20,7 +20,7 @@ from grit.client import Client, Transaction, Unavailable
 from grit.core.errors import Code
 from sample_services.demo.deployment import HOST, free_ports
 from tests.e2e import crash_service
-from tests.e2e.crash_points import ALONE, CLIENT, KILLED, LED, PLAYER, SERVICE, Point
+from tests.e2e.crash_points import ALONE, CLIENT, KILLED, LED, PLAYER, POWER_CUT, SERVICE, Point
 from tests.e2e.deployment import Deployment, Process, until
 from tests.e2e.load import Load, patiently
 
@@ -173,6 +173,22 @@ async def _comes_back_as_zombie(scene: Scene, victim: Process, at: float) -> Non
     await scene.expect_progress(at)
     await scene.more(SOME)
     victim.signal(signal.SIGCONT)
+
+
+async def test_everything_dies_at_once(doubled: Deployment) -> None:
+    """As in a power cut: nobody resigned, every standby waits for the time-out, and players and sidecars find no one."""
+    async with under_load(doubled, POWER_CUT) as scene:
+        at = time.monotonic()
+        for process in doubled.processes.values():
+            process.signal(signal.SIGKILL)
+        for process in doubled.processes.values():
+            await asyncio.to_thread(process.wait)
+        for process in doubled.processes.values():
+            process.start()
+        await scene.more(1)
+        scene.recovered_s = (
+            time.monotonic() - at
+        )  # all of them start on this machine: for this there is no limit of 10 s
 
 
 @pytest.mark.parametrize("point", ALONE, ids=lambda point: point.what)
