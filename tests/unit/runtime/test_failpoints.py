@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from grit.core.errors import ConfigError
+from grit.core.ids import Csn, Epoch, Millis
+from grit.core.records import Commits, Resign
 from grit.runtime.failpoints import (
     EXIT_STATUS,
     Action,
@@ -17,6 +19,7 @@ from grit.runtime.failpoints import (
     act_on_process,
     parse_failpoints,
 )
+from grit.runtime.follow import record_name
 
 
 def test_a_list_of_failpoints_is_parsed_with_the_first_passing_as_default() -> None:
@@ -51,3 +54,25 @@ def test_a_process_ends_where_it_was_told_to(action: str, status: int) -> None:
     environment = {**os.environ, "GRIT_FAILPOINTS": f"x={action}@2"}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=30, check=False)
     assert (ended.returncode, ended.stdout) == (status, b"once\n")
+
+
+def test_a_place_after_sending_is_passed_once_the_loop_has_turned() -> None:
+    code = """
+import asyncio
+from grit.runtime.failpoints import failpoint_once_sent
+
+async def send():
+    failpoint_once_sent("x")
+    print("this turn goes on", flush=True)
+    await asyncio.sleep(30)
+
+asyncio.run(send())
+"""
+    environment = {**os.environ, "GRIT_FAILPOINTS": "x=kill"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, b"this turn goes on\n")
+
+
+def test_a_record_of_a_leader_that_carries_nothing_is_a_renewal() -> None:
+    assert record_name(Commits(Epoch(1), Csn(1), Millis(0), ())) == "Renewal"
+    assert record_name(Resign(Epoch(1))) == "Resign"
