@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dbtm.machine import DbtmMachine
@@ -12,6 +13,7 @@ from grit.core.limits import Limits
 from grit.core.messages import Message
 from grit.core.steps import Trace
 from grit.log.port import Log
+from grit.runtime.electors.port import Elector
 from grit.runtime.links.port import Links, LinkServer
 from grit.store.port import StoreReader
 
@@ -31,6 +33,7 @@ class DbtmRole:
         limits: Limits,
         trace: Callable[[Trace], None],
         is_alone: bool = True,
+        elector: Elector | None = None,
     ) -> None:
         self._realm = realm
         self._logs = (dbtl, gtl)
@@ -40,7 +43,8 @@ class DbtmRole:
         self._limits = limits
         self._is_alone = is_alone
         self._server: LinkServer | None = None
-        self._dbtm = Dbtm(dbtl, gtl, reader, self._make_machine, trace=trace)
+        self._stand = None if elector is None or is_alone else partial(elector.stand, f"dbtm.{realm.name}", address)
+        self._dbtm = Dbtm(dbtl, gtl, reader, self._make_machine, trace=trace, stand=self._stand)
 
     @property
     def name(self) -> str:
@@ -77,4 +81,5 @@ class DbtmRole:
             fresh_log_id=secrets.token_hex(8),
             limits=self._limits,
             is_alone=self._is_alone,
+            has_elector=self._stand is not None,
         )

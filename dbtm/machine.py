@@ -19,7 +19,6 @@ One record of this leader is under way to the DBTL at a time; what gathers meanw
 commit). Everything is acknowledged from the fold.
 """
 
-from enum import StrEnum
 from typing import Any
 
 from dbtm.certify import Certifier
@@ -30,6 +29,7 @@ from dbtm.freeing import Freeing
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
 from dbtm.locals import Clock, LocalCommits
+from dbtm.phase import LEADING, READING, TAKING_OVER, Phase
 from dbtm.reading import Reading
 from dbtm.takeover import Merge, find_stranger
 from dbtm.voting import Voting
@@ -79,7 +79,10 @@ from grit.core.steps import (
     LogCaughtUp,
     LogFolded,
     Received,
+    SeatLost,
+    SeatWon,
     Send,
+    StepBack,
     Tick,
     Trace,
 )
@@ -90,25 +93,6 @@ TAKE_OVER_MS_MAX = 10_000
 """A take-over that does not serve after so long resigns: another replica may be able to."""
 POSITION_MS = 200
 """So often an overlay that holds something asks how far the player is."""
-
-
-class Phase(StrEnum):
-    """Where a DBTM is on its way to serve."""
-
-    OPENING = "opening"
-    CLAIMING = "claiming"
-    FENCING = "fencing"
-    MERGING = "merging"
-    SERVING = "serving"
-    FOLLOWING = "following"
-    RESIGNING = "resigning"
-
-
-TAKING_OVER = (Phase.CLAIMING, Phase.FENCING, Phase.MERGING)
-READING = (Phase.SERVING, Phase.FOLLOWING)
-"""The phases in which the durable fold is at hand and goes on: a standby answers reads from it as a leader does."""
-LEADING = (Phase.FENCING, Phase.MERGING, Phase.SERVING, Phase.RESIGNING)
-"""The phases in which the newest epoch of the log is this process's."""
 
 
 class DbtmMachine:
@@ -123,6 +107,7 @@ class DbtmMachine:
         fresh_log_id: str,
         limits: Limits | None = None,
         is_alone: bool = True,
+        has_elector: bool = False,
     ) -> None:
         self._realm = realm.name
         self._leader_id = leader_id
@@ -153,7 +138,7 @@ class DbtmMachine:
         self._token = 0
         self._started = False
         self._is_alone = is_alone
-        self._election = Election(leader_id, self._limits.election_timeout_ms)
+        self._election = Election(leader_id, self._limits.election_timeout_ms, has_elector=has_elector)
         self._probed: set[str] = set()
         self._claimed_at = Millis(0)
         self._is_out = False
@@ -194,6 +179,8 @@ class DbtmMachine:
         elif isinstance(event, LinkClosed):
             self._voting.closed(event.link)
             self._reading.closed(event.link)
+        elif isinstance(event, SeatWon | SeatLost):
+            self._election.told(event)
         elif isinstance(event, DrainAsked):
             self._resign()
 
@@ -314,6 +301,8 @@ class DbtmMachine:
             self._effects.append(CatchUp(GTL))
         elif valid and not mine and self.phase != Phase.OPENING:
             self._follow()
+            if self._election.must_step_back():
+                self._effects.append(StepBack())
             self._is_stranger()
         elif not valid and mine and record.epoch == self.epoch:
             self._retry_in(Phase.CLAIMING)
@@ -530,7 +519,8 @@ class DbtmMachine:
 
     def _watch_leader(self) -> None:
         """Nothing heard for the time-out: read both logs to their ends, and the position, before a claim."""
-        if not self._is_alone and not self._is_out and self._election.must_probe(self._clock.now):
+        stands_by = not self._is_alone and not self._is_out
+        if stands_by and self._election.must_probe(self._clock.now, self._ledger.fold.address):
             self._probed = set()
             self._effects.extend((CatchUp(DBTL), CatchUp(GTL)))
             self._desk.ask(

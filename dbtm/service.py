@@ -16,7 +16,7 @@ from grit.log.port import Log
 from grit.runtime.fatal import report_fatal, spawn
 from grit.runtime.links.port import LinkCallbacks
 from grit.runtime.loop import Loop
-from grit.runtime.shell import FollowedLog, Shell
+from grit.runtime.shell import FollowedLog, Shell, Stand
 from grit.store.port import StoreReader, StoreUnavailable
 
 GTL_POLL_MS = 200
@@ -31,6 +31,7 @@ class Dbtm:
         reader: The database; not closed here.
         make_machine: A new machine, which folds the logs from their start.
         trace: Takes finished spans.
+        stand: See `Shell`.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class Dbtm:
         make_machine: Callable[[], DbtmMachine],
         *,
         trace: Callable[[Trace], None],
+        stand: Stand | None = None,
     ) -> None:
         logs = {
             DBTL: FollowedLog(dbtl, decode_dbtl_record),
             GTL: FollowedLog(gtl, decode_gtl_record, poll_ms=GTL_POLL_MS),
         }
-        self._shell = Shell("dbtm", logs, make_machine, trace=trace, perform_own=self._perform)
+        self._shell = Shell("dbtm", logs, make_machine, trace=trace, perform_own=self._perform, stand=stand)
         self._reader = reader
         self._reads: set[asyncio.Task[None]] = set()
         self._lines = structlog.get_logger("grit.dbtm")

@@ -2,12 +2,14 @@
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from grit.core.ids import LeaderId, Realm
 from grit.core.messages import Message
 from grit.core.steps import Trace
 from grit.log.port import Log
+from grit.runtime.electors.port import Elector
 from grit.runtime.links.port import Links, LinkServer
 from gtm.config import GtmConfig
 from gtm.machine import GtmMachine
@@ -25,6 +27,7 @@ class GtmRole:
         config: Limits and times.
         trace: Takes finished spans.
         is_alone: No other replica is configured.
+        elector: Says which replica tries first; not asked by one that is alone.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class GtmRole:
         config: GtmConfig,
         trace: Callable[[Trace], None],
         is_alone: bool = True,
+        elector: Elector | None = None,
     ) -> None:
         self._gtl = gtl
         self._links = links
@@ -44,8 +48,16 @@ class GtmRole:
         self._realms = realms
         self._server: LinkServer | None = None
         # Random per process start: only so can an epoch be known as one's own.
-        machine = GtmMachine(config, LeaderId(secrets.token_hex(8)), address, secrets.token_hex(8), is_alone=is_alone)
-        self._gtm = Gtm(gtl, machine, trace=trace)
+        stand = None if elector is None or is_alone else partial(elector.stand, "gtm", address)
+        machine = GtmMachine(
+            config,
+            LeaderId(secrets.token_hex(8)),
+            address,
+            secrets.token_hex(8),
+            is_alone=is_alone,
+            has_elector=stand is not None,
+        )
+        self._gtm = Gtm(gtl, machine, trace=trace, stand=stand)
 
     @property
     def name(self) -> str:

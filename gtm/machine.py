@@ -53,9 +53,12 @@ from grit.core.steps import (
     LogCaughtUp,
     LogFolded,
     Received,
+    SeatLost,
+    SeatWon,
     Send,
     SharedEffect,
     SharedEvent,
+    StepBack,
 )
 from gtm.config import GtmConfig
 from gtm.desk import Desk
@@ -86,10 +89,18 @@ class GtmMachine:
         address: Where sidecars reach this process; stands in its GTM_EPOCH.
         log_id: Random; becomes the identity of the GTL if this process is the one that begins it.
         is_alone: No other replica is configured: it claims when it starts, and need not show life.
+        has_elector: An external elector says which replica tries first.
     """
 
     def __init__(
-        self, config: GtmConfig, leader_id: LeaderId, address: str, log_id: str, *, is_alone: bool = True
+        self,
+        config: GtmConfig,
+        leader_id: LeaderId,
+        address: str,
+        log_id: str,
+        *,
+        is_alone: bool = True,
+        has_elector: bool = False,
     ) -> None:
         self._config = config
         self._leader_id = leader_id
@@ -112,7 +123,7 @@ class GtmMachine:
         self._refusal_token = 0
         self._now = Millis(0)
         self._is_alone = is_alone
-        self._election = Election(leader_id, config.election_timeout_ms)
+        self._election = Election(leader_id, config.election_timeout_ms, has_elector=has_elector)
         self._is_first_look = True
         self._appended_at = Millis(0)
         self._resigned_epoch = Epoch(0)
@@ -162,6 +173,8 @@ class GtmMachine:
             self._realms.close(event.link)
         elif isinstance(event, AppendUnknown | AppendRefused):
             self._append_failed(event)
+        elif isinstance(event, SeatWon | SeatLost):
+            self._election.told(event)
         elif isinstance(event, DrainAsked):
             self._drain()
         else:
@@ -188,7 +201,7 @@ class GtmMachine:
     def _tick(self) -> None:
         if self._state == Leadership.SERVING:
             self._greet_again()
-        elif self._stands_by and self._election.must_probe(self._now):
+        elif self._stands_by and self._election.must_probe(self._now, self._fold.address):
             self._catch_up()
 
     @property
@@ -251,6 +264,8 @@ class GtmMachine:
         elif self._epoch > 0 or self._claim is not None:
             # Who has led, and lost its epoch while it did not know its own, follows too: it was replaced on purpose.
             self._follow()
+        if self._state == Leadership.FOLLOWING and self._election.must_step_back():
+            self._effects.append(StepBack())
 
     def _serve(self, epoch: Epoch) -> None:
         """Lead: what was in flight and is not in the fold never will be; votes of other epochs are nothing."""

@@ -9,7 +9,7 @@ from grit.core.records import decode_gtl_record
 from grit.core.steps import GTL, Trace
 from grit.log.port import Log
 from grit.runtime.links.port import Dialer, Link, LinkCallbacks, Links
-from grit.runtime.shell import FollowedLog, Shell
+from grit.runtime.shell import FollowedLog, Shell, Stand
 from gtm.machine import GtmMachine
 
 
@@ -20,10 +20,14 @@ class Gtm:
         gtl: The global log; not closed here.
         machine: A new machine, which folds the log from its start.
         trace: Takes finished spans.
+        stand: See `Shell`.
     """
 
-    def __init__(self, gtl: Log, machine: GtmMachine, *, trace: Callable[[Trace], None]) -> None:
-        self._shell = Shell("gtm", {GTL: FollowedLog(gtl, decode_gtl_record)}, lambda: machine, trace=trace)
+    def __init__(
+        self, gtl: Log, machine: GtmMachine, *, trace: Callable[[Trace], None], stand: Stand | None = None
+    ) -> None:
+        logs = {GTL: FollowedLog(gtl, decode_gtl_record)}
+        self._shell = Shell("gtm", logs, lambda: machine, trace=trace, stand=stand)
         self._dialers: list[Dialer[Message]] = []
 
     @property

@@ -22,6 +22,7 @@ from grit.log.embedded import EmbeddedLog
 from grit.log.memory import MemoryLog
 from grit.log.port import Log
 from grit.log.shared import SharedLog
+from grit.runtime.electors.file_lock import FileElector
 from grit.runtime.links.codec import FrameCodec
 from grit.runtime.links.inproc import InProcessLinks
 from grit.runtime.links.nearby import NearbyLinks
@@ -90,6 +91,7 @@ class Process:
         self._logs: dict[str, SharedLog] = {}
         self._memories: dict[Realm, MemoryStore] = {}
         self._links = self._make_links()
+        self._elector = None if config.elector.path is None else FileElector(config.elector.path)
         self.roles: list[GtmRole | DbtmRole | PlayerRole | SidecarRole] = []
 
     async def compose(self) -> Sequence[Role]:
@@ -154,6 +156,7 @@ class Process:
             ),
             trace=_spans("gtm"),
             is_alone=len(self._gtm_addresses()) == 1,
+            elector=self._elector,
         )
 
     async def _make_dbtm(self, name: RoleName, realm: RealmDef, dbtl: Log) -> DbtmRole:
@@ -167,6 +170,7 @@ class Process:
             limits=self.config.limits,
             trace=_spans("dbtm"),
             is_alone=len(self._dbtm_addresses(realm.name)) == 1,
+            elector=self._elector,
         )
 
     async def _log(self, name: str) -> Log:

@@ -8,7 +8,17 @@ import msgspec
 from grit.config.addresses import parse_address, parse_addresses
 from grit.config.catalogue import parse_realms
 from grit.config.document import Piece, Section, parse_document
-from grit.config.model import LOG_FORMATS, LOG_KINDS, LOG_LEVELS, Config, LogConfig, SidecarConfig, TelemetryConfig
+from grit.config.model import (
+    ELECTOR_KINDS,
+    LOG_FORMATS,
+    LOG_KINDS,
+    LOG_LEVELS,
+    Config,
+    ElectorConfig,
+    LogConfig,
+    SidecarConfig,
+    TelemetryConfig,
+)
 from grit.config.text_file import read_text_file
 from grit.core.limits import LIMIT_BOUNDS, Limits
 
@@ -31,13 +41,15 @@ def parse_config(text: str, file: str, base: Path, environ: Mapping[str, str]) -
         ConfigError: It cannot work.
     """
     document = parse_document(text, file, environ)
-    document.expect("log", "gtm", "realms", "sidecar", "telemetry", "limits")
-    gtm, sidecar, telemetry, limits = (document.get(name) for name in ("gtm", "sidecar", "telemetry", "limits"))
+    optional = ("gtm", "elector", "sidecar", "telemetry", "limits")
+    document.expect("log", "realms", *optional)
+    gtm, elector, sidecar, telemetry, limits = (document.get(name) for name in optional)
     return Config(
         source=file,
         log=_log(document.need("log", "log: {kind: embedded, path: var/log}").section(), base),
         realms=parse_realms(document.need("realms", "realms: {orders: {engine: sqlite, ...}}"), base),
         gtm=parse_addresses(gtm) if gtm else (),
+        elector=_elector(elector.section(), base) if elector else ElectorConfig(),
         sidecar=_sidecar(sidecar.section()) if sidecar else SidecarConfig(),
         telemetry=_telemetry(telemetry.section(), base) if telemetry else TelemetryConfig(),
         limits=_limits(limits.section()) if limits else Limits(),
@@ -58,6 +70,17 @@ def _log(section: Section, base: Path) -> LogConfig:
             path.refuse(f"{path.path}: a log in memory has no path; leave it out, or write kind: embedded")
         return LogConfig(kind)
     return LogConfig(kind, _path(section.need("path", "path: var/log"), base))
+
+
+def _elector(section: Section, base: Path) -> ElectorConfig:
+    section.expect("kind", "path")
+    kind = section.need("kind", "kind: file").choice(ELECTOR_KINDS)
+    path = section.get("path")
+    if kind == "none":
+        if path is not None:
+            path.refuse(f"{path.path}: without an elector there is no path; leave it out, or write kind: file")
+        return ElectorConfig(kind)
+    return ElectorConfig(kind, _path(section.need("path", "path: var/elector"), base))
 
 
 def _path(piece: Piece, base: Path) -> Path:

@@ -9,6 +9,7 @@ from grit.core.ids import Realm
 from grit.core.limits import Limits
 
 LOG_KINDS = ("embedded", "memory")
+ELECTOR_KINDS = ("none", "file")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 
@@ -26,6 +27,21 @@ class LogConfig:
             raise ValueError(f"the log's kind is {self.kind!r}; there is {', '.join(LOG_KINDS)}")
         if (self.kind == "embedded") != (self.path is not None):
             raise ValueError("an embedded log has a path, and only it")
+
+
+@dataclass(frozen=True)
+class ElectorConfig:
+    """Who says which replica of a role tries first: `none`, or locks on `file`s in the folder `path` (absolute)."""
+
+    kind: str = "none"
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the kind is known and has what it needs."""
+        if self.kind not in ELECTOR_KINDS:
+            raise ValueError(f"the elector's kind is {self.kind!r}; there is {', '.join(ELECTOR_KINDS)}")
+        if (self.kind == "file") != (self.path is not None):
+            raise ValueError("an elector by file locks has a path, and only it")
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,7 @@ class Config:
     log: LogConfig
     realms: Mapping[Realm, RealmDef]
     gtm: tuple[str, ...] = ()
+    elector: ElectorConfig = field(default_factory=ElectorConfig)
     sidecar: SidecarConfig = field(default_factory=SidecarConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     limits: Limits = field(default_factory=Limits)

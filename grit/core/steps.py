@@ -79,6 +79,16 @@ class DrainAsked(msgspec.Struct, frozen=True, gc=False):
     """The process is told to stop: take nothing new, finish what is under way, give the leadership back."""
 
 
+class SeatWon(msgspec.Struct, frozen=True, gc=False):
+    """The external elector prefers this process from now on. `former`: the address of who held the seat before, "" = unknown."""
+
+    former: str
+
+
+class SeatLost(msgspec.Struct, frozen=True, gc=False):
+    """It prefers this process no more."""
+
+
 class Send(msgspec.Struct, frozen=True, gc=False):
     """Send a message; lost when the link is down."""
 
@@ -113,6 +123,10 @@ class Halt(msgspec.Struct, frozen=True):
     error: Exception
 
 
+class StepBack(msgspec.Struct, frozen=True, gc=False):
+    """Give the elector's seat up and stand for it again, behind the others."""
+
+
 class Trace(msgspec.Struct, frozen=True, gc=False):
     """A finished piece of work for the trace: `parent` is a traceparent, times are by `now`."""
 
@@ -124,6 +138,16 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
 
 
 SharedEvent = (
-    Tick | LinkOpened | LinkClosed | Received | LogFolded | LogCaughtUp | AppendUnknown | AppendRefused | DrainAsked
+    Tick
+    | LinkOpened
+    | LinkClosed
+    | Received
+    | LogFolded
+    | LogCaughtUp
+    | AppendUnknown
+    | AppendRefused
+    | DrainAsked
+    | SeatWon
+    | SeatLost
 )
-SharedEffect = Send | Append | CatchUp | CloseLink | Halt | Trace
+SharedEffect = Send | Append | CatchUp | CloseLink | Halt | StepBack | Trace

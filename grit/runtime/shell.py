@@ -24,11 +24,15 @@ from grit.core.steps import (
     LinkClosed,
     LinkOpened,
     Received,
+    SeatLost,
+    SeatWon,
     Send,
+    StepBack,
     Tick,
     Trace,
 )
 from grit.log.port import Log
+from grit.runtime.electors.port import Candidacy, SeatCallbacks
 from grit.runtime.failpoints import failpoint
 from grit.runtime.fatal import report_fatal, spawn
 from grit.runtime.follow import Decode, LogFollower, record_name
@@ -36,6 +40,9 @@ from grit.runtime.links.port import Link, LinkCallbacks
 from grit.runtime.loop import Loop
 
 TICK_MS = 20
+
+Stand = Callable[[SeatCallbacks], Candidacy]
+"""Stands for the seat of this role."""
 
 
 class Machine(Protocol):
@@ -72,6 +79,7 @@ class Shell:
         make_machine: A new machine, which folds the logs from their start.
         perform_own: Carries out effects that are not `grit.core.steps`'.
         trace: Takes finished spans.
+        stand: Stands for this role's seat with an external elector; None: there is none.
     """
 
     def __init__(
@@ -82,12 +90,15 @@ class Shell:
         *,
         trace: Callable[[Trace], None],
         perform_own: Callable[[Any], None] | None = None,
+        stand: Stand | None = None,
     ) -> None:
         self._role = role
         self._logs = logs
         self._make_machine = make_machine
         self._trace = trace
         self._perform_own = perform_own
+        self._stand = stand
+        self._candidacy: Candidacy | None = None
         self._links: dict[LinkId, Link[Message]] = {}
         self._stepped = asyncio.Event()
         self._stopping: list[asyncio.Task[None]] = []
@@ -103,11 +114,17 @@ class Shell:
         self._followed: set[str] = set()
         self._loop.ticker(TICK_MS, Tick)
         self._loop.post(Tick())
+        if self._stand is not None:
+            post = self._loop.post
+            callbacks = SeatCallbacks(lambda former: post(SeatWon(former)), lambda: post(SeatLost()))
+            self._candidacy = self._stand(callbacks)
 
     def restart(self, reason: str) -> None:
         """Begin anew in this process: who had something under way is told by its link."""
         self._loop.close()
         self._stopping = [spawn(one.close(), name="stop following") for one in self._followers.values()]
+        if self._candidacy is not None:
+            self._stopping.append(spawn(self._candidacy.close(), name="stand no more"))
         links, self._links = list(self._links.values()), {}
         self.start()
         for link in links:
@@ -119,10 +136,12 @@ class Shell:
         while not self._machine.is_drained and not self._loop.is_closed:
             self._stepped.clear()
             await self._stepped.wait()
+        await self._leave()
 
     async def close(self) -> None:
         """Stop; what was handed to the logs stands."""
         self._loop.close()
+        await self._leave()
         for follower in self._followers.values():
             await follower.close()
         await asyncio.gather(*self._stopping)
@@ -173,11 +192,19 @@ class Shell:
             link = self._links.get(effect.link)
             if link is not None:
                 link.close(effect.reason)
+        elif isinstance(effect, StepBack):
+            assert self._candidacy is not None, "who has no elector has no seat"
+            self._candidacy.step_back()
         elif isinstance(effect, Halt):
             report_fatal(effect.error, place=f"the machine of a {self._role}")
         else:
             assert self._perform_own is not None, effect
             self._perform_own(effect)
+
+    async def _leave(self) -> None:
+        """Give the elector's seat up: a process that ends must not keep the others waiting."""
+        if self._candidacy is not None:
+            await self._candidacy.close()
 
     def _catch_up(self, log: str) -> None:
         """Read a log to its end; the first time, begin to follow it: a machine says in which order it takes its logs."""

@@ -26,6 +26,7 @@ from grit.core.steps import (
     LogFolded,
     Received,
     Send,
+    StepBack,
     Tick,
     Trace,
 )
@@ -133,7 +134,7 @@ class Node:
         elif isinstance(effect, Halt):
             raise effect.error
         else:
-            assert isinstance(effect, Trace), effect
+            assert isinstance(effect, StepBack | Trace), effect
 
     def connect(self, peer: "Node", as_peer: tuple[str, str], to_peer: tuple[str, str]) -> LinkId:
         """Open a link to another process: it sees `as_peer`, this one sees `to_peer`; return its id.
@@ -223,10 +224,10 @@ class Node:
 class GtmNode(Node):
     """A GTM."""
 
-    def __init__(self, world: World, name: str, *, is_alone: bool = True) -> None:
+    def __init__(self, world: World, name: str, *, is_alone: bool = True, has_elector: bool = False) -> None:
         super().__init__(world, name, {GTL: "gtl"})
-        leader_id = LeaderId(name)
-        self.machine = GtmMachine(GtmConfig(), leader_id, f"addr:{name}", f"log:{name}", is_alone=is_alone)
+        me = (LeaderId(name), f"addr:{name}", f"log:{name}")
+        self.machine = GtmMachine(GtmConfig(), *me, is_alone=is_alone, has_elector=has_elector)
 
     def step(self, event: Any) -> list[Any]:
         epoch = self.machine.fold.epoch
@@ -247,6 +248,7 @@ class DbtmNode(Node):
         store: MemoryStore,
         *,
         is_alone: bool = True,
+        has_elector: bool = False,
         limits: Limits | None = None,
     ) -> None:
         super().__init__(world, name, {DBTL: f"dbtl.{realm.name}", GTL: "gtl"})
@@ -259,6 +261,7 @@ class DbtmNode(Node):
             address=f"addr:{name}",
             fresh_log_id=f"log:{name}",
             is_alone=is_alone,
+            has_elector=has_elector,
             limits=self._limits,
         )
 

@@ -4,7 +4,7 @@ import pytest
 
 from grit.config.builtin import builtin_config
 from grit.config.load import load_config, parse_config
-from grit.config.model import LogConfig, SidecarConfig, TelemetryConfig
+from grit.config.model import ElectorConfig, LogConfig, SidecarConfig, TelemetryConfig
 from grit.core.catalog import Bound, FieldKind, FieldType, Shape
 from grit.core.ids import Collection, Realm
 from grit.core.limits import LIMIT_BOUNDS, Limits
@@ -12,6 +12,7 @@ from grit.core.limits import LIMIT_BOUNDS, Limits
 WHOLE = """
 log: {kind: embedded, path: var/log}
 gtm: ["127.0.0.1:7410", "[::1]:7411", "unix:/run/gtm"]
+elector: {kind: file, path: var/elector}
 sidecar: {listen: "0.0.0.0:${PORT}", advertise: "shop.example:7400"}
 telemetry: {log_level: debug, log_format: json, metrics_port: 9100, trace_file: spans.jsonl}
 limits: {park_ms: "${PARK:-7}", keys_per_realm: 1_000}
@@ -50,6 +51,7 @@ def test_a_whole_configuration_becomes_what_it_says() -> None:
     config = parse_config(WHOLE, "grit.yaml", Path("/base"), ENVIRON)
     assert config.log == LogConfig("embedded", Path("/base/var/log"))
     assert config.gtm == ("127.0.0.1:7410", "[::1]:7411", "unix:/run/gtm")
+    assert config.elector == ElectorConfig("file", Path("/base/var/elector"))
     assert config.sidecar == SidecarConfig("0.0.0.0:7400", "shop.example:7400")
     assert config.telemetry == TelemetryConfig("debug", "json", 9100, Path("/base/spans.jsonl"))
     assert config.limits == Limits(park_ms=7, keys_per_realm=1000)

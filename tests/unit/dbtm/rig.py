@@ -155,7 +155,7 @@ def is_null(field: str) -> bytes:
 
 
 class Rig:
-    """Drives one machine.
+    """Drives one machine; `has_elector`: it is one of several replicas, and somebody outside says who tries first.
 
     Attributes:
         logs: The durable records. Others' may be appended at any time.
@@ -174,6 +174,7 @@ class Rig:
         name: str = "d1",
         realm: RealmDef = CATALOGUE,
         is_alone: bool = True,
+        has_elector: bool = False,
     ) -> None:
         self.name = name
         self.machine = DbtmMachine(
@@ -182,7 +183,8 @@ class Rig:
             address=f"addr-{name}",
             fresh_log_id=f"log-{name}",
             limits=limits,
-            is_alone=is_alone,
+            is_alone=is_alone and not has_elector,
+            has_elector=has_elector,
         )
         self.store = store or MemoryStore(realm)
         self.logs: dict[str, list[Any]] = logs or {DBTL: [], GTL: [Genesis("the-gtl", Realm(""), 1)]}

@@ -54,7 +54,7 @@ def txn(number: int, *, began: int = START) -> TxnId:
 
 
 class Rig:
-    """Drives one machine.
+    """Drives one machine; `has_elector`: it is one of several replicas, and somebody outside says who tries first.
 
     Attributes:
         log: The records of the GTL. Others' may be appended to it at any time; `settle` folds them.
@@ -63,10 +63,16 @@ class Rig:
     """
 
     def __init__(
-        self, config: GtmConfig | None = None, *, log: list[GtlRecord] | None = None, name: str = "g1"
+        self,
+        config: GtmConfig | None = None,
+        *,
+        log: list[GtlRecord] | None = None,
+        name: str = "g1",
+        has_elector: bool = False,
     ) -> None:
         self.config = config or GtmConfig()
-        self.machine = GtmMachine(self.config, LeaderId(name), f"host-{name}", f"log-of-{name}")
+        me = (LeaderId(name), f"host-{name}", f"log-of-{name}")
+        self.machine = GtmMachine(self.config, *me, is_alone=not has_elector, has_elector=has_elector)
         self.log = [] if log is None else log
         self.now = START
         self.pending: list[Append] = []
