@@ -19,6 +19,7 @@ BENCHMARKS = {
     "m0": "one Transact of three blind puts in three realms, beside three uncoordinated commits",
     "players": "rows a second into each embedded store, beside the bare driver",
     "failover": "from the kill of a leader, or its planned stop, until goodput is back; what was lost",
+    "standbys": "CPU and memory of a leader and of its hot standby, idle and under load",
     "cli": "grit --help, and grit dev to its first commit",
     "checkout": "the marketplace's checkouts at 16 clients",
 }
@@ -36,7 +37,8 @@ BENCHMARKS = {
     show_default=True,
     help="Where results go: a JSON file a run, and the page README.md.",
 )
-def main(names: tuple[str, ...], out: Path, *, quick: bool, is_list: bool) -> None:
+@click.option("--strict", is_flag=True, help="Exit status 1 when a target is missed.")
+def main(names: tuple[str, ...], out: Path, *, quick: bool, is_list: bool, strict: bool) -> None:
     """Run benchmarks: all, or those NAMEd."""
     if is_list:
         for name, text in BENCHMARKS.items():
@@ -45,11 +47,14 @@ def main(names: tuple[str, ...], out: Path, *, quick: bool, is_list: bool) -> No
     unknown = sorted(set(names) - set(BENCHMARKS))
     if unknown:
         raise click.UsageError(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
-    for name in names or BENCHMARKS:
-        _run(name, out, quick=quick)
+    figures = [figure for name in names or BENCHMARKS for figure in _run(name, out, quick=quick)]
+    missed = [figure.name for figure in figures if figure.verdict == "missed"]
+    if strict and missed:
+        click.echo(f"missed: {'; '.join(missed)}", err=True)
+        sys.exit(1)
 
 
-def _run(name: str, out: Path, *, quick: bool) -> None:
+def _run(name: str, out: Path, *, quick: bool) -> Sequence[Figure]:
     click.echo(f"{name}: {BENCHMARKS[name]}")
     machine, began = this_machine(), now_text()
     with tempfile.TemporaryDirectory(prefix=f"grit-bench-{name}-") as folder:
@@ -63,6 +68,7 @@ def _run(name: str, out: Path, *, quick: bool) -> None:
         target = "" if figure.target is None else f"  target {figure.target}: {figure.verdict}"
         click.echo(f"  {figure.name:52} {number_text(figure.value):>10} {figure.unit}{target}")
     click.echo(f"  -> {path}")
+    return figures
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from grit.config.builtin import BUILTIN_REALMS
 from sample_services.demo.deployment import free_ports
 
 REALMS = {"orders": "sqlite", "carts": "document", "social": "graph"}
+DOUBLED_ROLES = ("gtm", "dbtm orders")
+"""Those that have a standby in a `doubled` deployment."""
 HOST = "127.0.0.1"
 
 
@@ -57,7 +59,7 @@ def doubled(folder: Path) -> Doubled:
     config, sidecar, commands = own_processes(folder)
     text, more = config.read_text(encoding="utf-8"), dict(commands)
     replicas: dict[str, str] = {}
-    for role, port in zip(("gtm", "dbtm orders"), free_ports(2), strict=True):
+    for role, port in zip(DOUBLED_ROLES, free_ports(2), strict=True):
         # The realm of orders stands first, and so does its DBTM.
         found = re.search(rf'{role.split()[0]}: \["([^"]+)"\]', text)
         assert found is not None

@@ -47,6 +47,7 @@ class Figure:
         unit: `1/s`, `ms`, `us`, `MiB`, `s`, `x` (a ratio), or what is counted.
         target: What it should reach; None: it is reported, no more.
         note: One line for the reader.
+        samples: Each repetition, in order, when the value is the worst of several; they stand in the JSON file only.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Figure:
     unit: str
     target: Target | None = None
     note: str = ""
+    samples: tuple[float, ...] = ()
 
     @property
     def verdict(self) -> str:

@@ -88,7 +88,13 @@ def now_text() -> str:
 def _read(path: Path) -> Result:
     raw = json.loads(path.read_text(encoding="utf-8"))
     figures = [
-        Figure(**{**figure, "target": Target(**figure["target"]) if figure["target"] else None})
+        Figure(
+            **{
+                **figure,
+                "target": Target(**figure["target"]) if figure["target"] else None,
+                "samples": tuple(figure.get("samples", ())),
+            }
+        )
         for figure in raw.pop("figures")
     ]
     return Result(**raw, figures=figures)

@@ -6,6 +6,8 @@ from click.testing import CliRunner
 
 from bench.__main__ import BENCHMARKS, main
 from bench.certify import alone, filled_history, step
+from bench.figure import Figure, Target
+from bench.settings import Settings
 from grit.core.ids import Lsn
 from grit.core.keys import encode_key
 
@@ -21,6 +23,18 @@ def test_an_unknown_benchmark_is_refused_and_nothing_runs(tmp_path: Path) -> Non
     assert told.exit_code == 2
     assert "no benchmark m1; there are certify, floor" in told.output
     assert not (tmp_path / "out").exists()
+
+
+def _missing(_: Settings) -> list[Figure]:
+    return [Figure("fast", 2.0, "s", Target("<=", 1.0)), Figure("lost", 0, "x", Target("=", 0))]
+
+
+def test_a_missed_target_is_told_and_only_strictly_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("bench.floor"), "run", _missing)
+    lenient = CliRunner().invoke(main, ["floor", "--out", str(tmp_path)])
+    strict = CliRunner().invoke(main, ["floor", "--strict", "--out", str(tmp_path)])
+    assert (lenient.exit_code, strict.exit_code) == (0, 1)
+    assert "missed: fast\n" in strict.output
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
