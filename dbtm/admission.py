@@ -16,10 +16,15 @@ ADMISSION_RETRY_MS = 200
 """Whoever was refused may ask again after this."""
 
 
+def count_behind(ledger: Ledger) -> int:
+    """Return by how many transactions the database is behind, in flight included; those that wrote nothing at its end are none."""
+    oldest = ledger.overlay.oldest
+    return 0 if oldest is None else ledger.newest - oldest + 1
+
+
 def find_backlog(realm: Realm, ledger: Ledger, limits: Limits) -> Refusal | None:
     """Return why no new write is taken now: LAGGING or OVERLOADED; None = it is."""
-    oldest = ledger.overlay.oldest
-    behind = 0 if oldest is None else ledger.newest - oldest + 1
+    behind = count_behind(ledger)
     if behind > limits.lag_entries:
         return Refusal(
             Code.LAGGING,

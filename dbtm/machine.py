@@ -21,6 +21,7 @@ commit). Everything is acknowledged from the fold.
 
 from typing import Any
 
+from dbtm.brake import Brake
 from dbtm.certify import Certifier
 from dbtm.confirming import Confirming
 from dbtm.constraints import Constraints
@@ -125,6 +126,7 @@ class DbtmMachine:
         self._locals = LocalCommits(*shared)
         self._voting = Voting(*shared)
         self._freeing = Freeing(self._ledger, self._voting.gtl, *shared[4:], lambda record: self._append(GTL, record))
+        self._brake = Brake(self._ledger, self._limits)
         self._merge = Merge(self._ledger, self._desk, self._clock, lambda: self._retry_in(Phase.MERGING))
         self.phase = Phase.OPENING
         self.epoch = Epoch(0)
@@ -163,7 +165,7 @@ class DbtmMachine:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Received):
-            self._received(event.link, event.message)
+            self._arrived(event.link, event.message)
         elif isinstance(event, LogFolded):
             self._folded(event)
         elif isinstance(event, StoreRead):
@@ -183,6 +185,16 @@ class DbtmMachine:
             self._election.told(event)
         elif isinstance(event, DrainAsked):
             self._resign()
+
+    def _arrived(self, link: LinkId, message: Message) -> None:
+        is_serving = self.phase == Phase.SERVING
+        if (
+            is_serving
+            and isinstance(message, CommitAsked | VoteAsked)
+            and self._brake.hold(self._clock.now, link, message)
+        ):
+            return
+        self._received(link, message)
 
     def _received(self, link: LinkId, message: Message) -> None:
         if isinstance(message, GtmHello):
@@ -487,6 +499,8 @@ class DbtmMachine:
 
     def _tick(self) -> None:
         now = self._clock.now
+        for link, work in self._brake.release(now):
+            self._received(link, work)
         if self._retry_at and now >= self._retry_at:
             self._retry_at = Millis(0)
             self._retry()
@@ -590,5 +604,6 @@ class DbtmMachine:
             "reading": self._reading.count(),
             "history": ledger.history.size(),
             "validating": self._confirming.count(),
+            "held": self._brake.count(),
             **self._locals.count(),
         }

@@ -81,6 +81,7 @@ class DbtmWatch:
             "waiting": limits.open_requests + in_flight,
             "reading": limits.open_requests,
             "validating": limits.open_requests,
+            "held": limits.open_requests,
             "parked": limits.parked_per_key,
             "aborted": limits.aborts_remembered,
         }

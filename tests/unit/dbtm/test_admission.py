@@ -2,14 +2,15 @@
 
 from typing import Any
 
+from dbtm.brake import HOLD_MS_MAX
 from dbtm.reading import BEHIND_MS
-from grit.core.ids import LinkId, Lsn
+from grit.core.ids import Epoch, LeaderId, LinkId, Lsn
 from grit.core.limits import Limits
 from grit.core.messages import Declined, OutcomeAnswered, ReadAsked, StatusAsked, Votes
 from grit.core.parts import KeyRead
 from grit.core.predicate import EVERYTHING
 from grit.core.queries import FindRows, GetRows
-from grit.core.records import Refused
+from grit.core.records import DbtmEpoch, Refused
 from grit.core.steps import DBTL, GTL, CatchUp
 from tests.unit.dbtm.rig import HOME, ITEM, Rig, key, part, patch, put, txn
 
@@ -31,6 +32,15 @@ def gather(rig: Rig) -> None:
     assert (len(rig.appends), rig.describe()["in_flight"]) == (1, 2)
 
 
+def fall_behind(rig: Rig, count: int) -> None:
+    """Commit so many while the player is away: the later ones wait for the brake."""
+    for number in range(1, count + 1):
+        rig.commit(number, put(1, n=1))
+        rig.pass_time(HOLD_MS_MAX)
+        rig.settle()
+    assert rig.describe()["lag"] == count
+
+
 def codes(rig: Rig) -> list[str]:
     """Return the codes of all that was declined."""
     return [declined.code for declined in rig.answers(Declined)]
@@ -41,8 +51,7 @@ def codes(rig: Rig) -> list[str]:
 
 def test_a_database_that_is_too_far_behind_makes_its_realm_refuse_commits_until_it_has_caught_up() -> None:
     rig = serving(lag_entries=100)
-    for number in range(1, 102):
-        rig.committed(number, put(1, n=1))
+    fall_behind(rig, 101)
     late = rig.declined(rig.commit(200, put(1)))
     assert (late.code, late.retry_after_ms > 0) == ("LAGGING", True)
     assert "its database is 101 transactions behind, the limit is 100" in late.message
@@ -53,6 +62,51 @@ def test_a_database_that_is_too_far_behind_makes_its_realm_refuse_commits_until_
     rig.settle()
     rig.committed(200, put(1))
     assert rig.vote_of(202, part(put(2))).code == ""
+
+
+def test_a_database_that_is_less_than_half_the_limit_behind_slows_nothing() -> None:
+    rig = serving(lag_entries=100)
+    fall_behind(rig, 50)
+    rig.committed(51, put(1))
+
+
+def test_the_further_behind_a_database_is_the_longer_its_realm_takes_for_a_commit() -> None:
+    rig = serving(lag_entries=100)
+    fall_behind(rig, 90)
+    rig.commit(200, put(1))
+    rig.pass_time(HOLD_MS_MAX * 8 // 10 - 1)
+    assert (rig.describe()["held"], rig.outcomes(200)) == (1, [])
+    rig.pass_time(1)
+    rig.settle()
+    assert rig.outcome(200).lsn == 91
+
+
+def test_the_brake_holds_so_much_and_no_more() -> None:
+    rig = serving(lag_entries=100, open_requests=2)
+    fall_behind(rig, 90)
+    for number in (201, 202, 203):
+        rig.commit(number, put(1))
+    assert (rig.describe()["held"], rig.describe()["in_flight"]) == (2, 1)
+
+
+def test_the_brake_holds_rounds_too() -> None:
+    rig = serving(lag_entries=100)
+    fall_behind(rig, 90)
+    rig.vote(1, (201, part(put(2))))
+    assert rig.describe()["held"] == 1
+    rig.pass_time(HOLD_MS_MAX)
+    rig.settle()
+    assert [vote.code for vote in rig.votes(1).votes] == [""]
+
+
+def test_what_the_brake_holds_is_given_back_when_another_leads() -> None:
+    rig = serving(lag_entries=100)
+    fall_behind(rig, 99)
+    asked = rig.commit(200, put(1))
+    rig.logs[DBTL].append(DbtmEpoch(Epoch(99), LeaderId("other"), "there", rig.now, "the-gtl"))
+    rig.fold(DBTL)
+    rig.pass_time(HOLD_MS_MAX)
+    assert rig.declined(asked).code == "NO_LEADER"
 
 
 def test_transactions_that_wrote_nothing_leave_nothing_to_lag_behind() -> None:
