@@ -133,10 +133,17 @@ async def _check_realm(sources: Sources, realm: RealmDef) -> _RealmState:
         return _RealmState(
             gap=f"the database of realm {realm.name}: its position never stood still, so much is written"
         )
-    return _judge_realm(history, answer, sorted(realm.collections))
+    return judge_state(history, answer, sorted(realm.collections))
 
 
-def _judge_realm(history: RealmHistory, answer: StoreAnswer, names: Sequence[Collection]) -> _RealmState:
+def judge_state(history: RealmHistory, answer: StoreAnswer, names: Sequence[Collection]) -> _RealmState:
+    """Hold the rows of a database, read at one position, to its log.
+
+    Args:
+        history: Its log; read after the rows, so that it holds all that is in them.
+        answer: All rows, of one collection after the other.
+        names: The collections, in that order.
+    """
     cursor = answer.after
     if cursor is not None and cursor.offset >= len(history.marks) and not history.is_whole:
         return _RealmState(gap=f"the database of realm {history.realm}: its position lies behind the damage of its log")

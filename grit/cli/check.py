@@ -48,7 +48,7 @@ def check() -> None:
 @_output
 def log_command(config_path: Path, *, quiesced: bool, output: str) -> int:
     """Are the logs well formed, and do they agree on every transaction?"""
-    return _report(check_log(_sources(read_config(config_path)), is_quiesced=quiesced), output)
+    return _report(check_log(sources_of(read_config(config_path)), is_quiesced=quiesced), output)
 
 
 @check.command("state")
@@ -56,7 +56,7 @@ def log_command(config_path: Path, *, quiesced: bool, output: str) -> int:
 @_output
 def state_command(config_path: Path, *, output: str) -> int:
     """Is every database what its log says, row by row? May be asked while the system runs."""
-    return _report(check_state(_sources(read_config(config_path))), output)
+    return _report(check_state(sources_of(read_config(config_path))), output)
 
 
 @check.command("app")
@@ -68,7 +68,7 @@ def app_command(rules_path: Path, config_path: Path, *, at: int | None, output: 
     """Do the rules in RULES hold? Each is an SQL query over realm.collection that must return no row."""
     text = read_text_file(rules_path, bytes_max=_RULES_BYTES_MAX, too_large="these are no rules")
     rules = parse_rules(text, str(rules_path))
-    return _report(check_app(rules, _sources(read_config(config_path)), at=at), output)
+    return _report(check_app(rules, sources_of(read_config(config_path)), at=at), output)
 
 
 def _report(work: Coroutine[Any, Any, Report], output: str) -> int:
@@ -78,7 +78,9 @@ def _report(work: Coroutine[Any, Any, Report], output: str) -> int:
     return report.exit_status
 
 
-def _sources(config: Config) -> Sources:
+def sources_of(config: Config) -> Sources:
+    """Return the logs and databases of a deployment, as a check opens them."""
+
     async def open_log(name: str) -> "Log":
         return await open_existing(config, name)
 

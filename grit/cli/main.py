@@ -31,6 +31,10 @@ COMMANDS: CommandTable = {
         "Look at one transaction.",
         {"show": Lazy("grit.cli.txn_show:txn_show", "Say what became of it, by the logs, and what it read and wrote.")},
     ),
+    "realm": Family(
+        "Repair the database of a realm.",
+        {"rebuild": Lazy("grit.cli.realm_rebuild:realm_rebuild", "Build it anew from its log, and swap it in.")},
+    ),
     "init": Lazy("grit.cli.init:init", "Start a project: a configuration, an example, how to run them."),
     "config": Family(
         "Look at a configuration.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from grit.core.catalog import RealmDef
 from grit.core.errors import ConfigError
 from grit.core.ids import Realm
+from grit.store.hold import Hold
 from grit.store.memory import MemoryStore
 from grit.store.port import StoreReader, StoreWriter
 
@@ -17,8 +18,13 @@ Memories = MutableMapping[Realm, MemoryStore]
 """The databases of a process that are in memory: its reader and its player must share them."""
 
 
-def open_reader(realm: RealmDef, memories: Memories) -> StoreReader:
+def open_reader(realm: RealmDef, memories: Memories, *, is_owner: bool = False) -> StoreReader:
     """Return what the realm's DBTM reads from; nothing is connected yet.
+
+    Args:
+        realm: Whose database.
+        memories: The databases of this process that are in memory.
+        is_owner: The caller owns the file (`grit.store.hold.owned`), or nobody else knows it; others share a hold.
 
     Raises:
         ConfigError: Unknown engine, a url that names no file, names that the engine cannot have.
@@ -29,11 +35,15 @@ def open_reader(realm: RealmDef, memories: Memories) -> StoreReader:
     from grit.store.sql.reader import READERS, SqlReader
     from grit.store.sql.sqlite import database_path, reading_engine
 
-    return SqlReader(realm.name, layouts, reading_engine(database_path(realm), connections=READERS))
+    path = database_path(realm)
+    hold = None if is_owner else Hold(realm.name, path)
+    return SqlReader(realm.name, layouts, reading_engine(path, connections=READERS), hold)
 
 
-def open_writer(realm: RealmDef, memories: Memories) -> StoreWriter:
+def open_writer(realm: RealmDef, memories: Memories, *, is_owner: bool = False) -> StoreWriter:
     """Return what the realm's player writes to; makes the folder of an embedded database where missing.
+
+    Args: as `open_reader`.
 
     Raises:
         ConfigError: As `open_reader`; or the folder cannot be made.
@@ -52,7 +62,7 @@ def open_writer(realm: RealmDef, memories: Memories) -> StoreWriter:
             f"realm {realm.name}: the folder {path.parent} cannot be made: {error.strerror}; "
             "let this user write there, or set the realm's url to another place"
         ) from error
-    return SqlWriter(realm.name, layouts, writing_engine(path))
+    return SqlWriter(realm.name, layouts, writing_engine(path), None if is_owner else Hold(realm.name, path))
 
 
 def _layouts(realm: RealmDef) -> "Iterable[Layout]":

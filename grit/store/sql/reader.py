@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from grit.core.errors import StoreRefused
 from grit.core.ids import Collection, Realm
 from grit.core.queries import Query, StoreAnswer
+from grit.store.hold import Hold
 from grit.store.port import StoreUnavailable
 from grit.store.sql.find import Found, answer
 from grit.store.sql.layout import Layout, TableAccess
@@ -26,11 +27,15 @@ class SqlReader:
     server: what a player writes in between is seen, and the overlay repairs it.
     """
 
-    def __init__(self, realm: Realm, layouts: Iterable[Layout], engine: sa.Engine) -> None:
-        """Take over `engine`, which has READERS connections that need not be able to write."""
+    def __init__(self, realm: Realm, layouts: Iterable[Layout], engine: sa.Engine, hold: Hold | None = None) -> None:
+        """Take over `engine`, which has READERS connections that need not be able to write.
+
+        `hold` is taken with the first read and released by `close`; None: nobody swaps the file of this database.
+        """
         self._realm = realm
         self._tables = {layout.definition.name: TableAccess(realm, layout) for layout in layouts}
         self._engine = engine
+        self._hold = hold
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix=f"read {realm}")
 
     async def read(self, queries: Sequence[Query]) -> StoreAnswer:
@@ -41,8 +46,12 @@ class SqlReader:
         """See `StoreReader.close`; waits for the reads under way."""
         await asyncio.to_thread(self._threads.shutdown)
         self._engine.dispose()
+        if self._hold is not None:
+            self._hold.release()
 
     def _read(self, queries: tuple[Query, ...]) -> StoreAnswer:
+        if self._hold is not None:
+            self._hold.take()
         try:
             with self._engine.connect() as connection:
                 before = read_position(connection)

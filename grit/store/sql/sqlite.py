@@ -1,6 +1,7 @@
 """SQLite: how its files are opened, and what its errors mean."""
 
 import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from grit.core.errors import ConfigError
 
 BUSY_MS = 5_000
 """How long a statement waits for a lock that another process holds."""
+SEAL_MS = 500
+"""How long `seal` does: who has the file open has no reason to close it."""
 _TRANSIENT = frozenset({
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
@@ -23,6 +26,9 @@ _TRANSIENT = frozenset({
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY,
 })  # fmt: skip
+
+
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def database_path(realm: RealmDef) -> Path:
@@ -70,18 +76,53 @@ def writing_engine(
     return engine
 
 
+def seal(path: Path) -> bool:
+    """Bring what lies beside a database (`-wal`) into its file, so that the file is the whole of it.
+
+    Its connections turn the write-ahead log on again. To turn it off needs the file for itself: another program that has it open,
+    though it does nothing, is noticed.
+
+    Args:
+        path: It exists.
+
+    Returns:
+        False: it is damaged or no database, and is left as it is.
+
+    Raises:
+        sqlite3.Error: Another program has it open, the disk is full.
+    """
+    try:
+        _look(path)
+        with closing(sqlite3.connect(path, timeout=SEAL_MS / 1000, isolation_level=None)) as connection:
+            (mode,) = connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+    except sqlite3.DatabaseError as error:
+        if primary_code(error) in _DAMAGE:
+            return False
+        raise
+    if mode != "delete":
+        raise sqlite3.OperationalError("its write-ahead log is in use")
+    return True
+
+
+def _look(path: Path) -> None:
+    """Open a database so that nothing of it is changed: to open a damaged one for writing removes what lies beside it."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=SEAL_MS / 1000)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
+def primary_code(error: BaseException | None) -> int:
+    """Return SQLite's primary result code; errors without one count as SQLITE_ERROR."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
+
 def is_transient(error: sa.exc.DBAPIError) -> bool:
     """Tell whether the same may succeed later: locked, full, not there yet."""
-    return _code(error) in _TRANSIENT
+    return primary_code(error.orig) in _TRANSIENT
 
 
 def is_damaged(error: sa.exc.DBAPIError) -> bool:
     """Tell whether the file is no database, or not whole."""
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _code(error: sa.exc.DBAPIError) -> int:
-    return int(getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+    return primary_code(error.orig) in _DAMAGE
 
 
 def _engine(connect: "partial[sqlite3.Connection]", connections: int) -> sa.Engine:

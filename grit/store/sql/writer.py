@@ -12,6 +12,7 @@ from grit.core.errors import StoreRefused
 from grit.core.ids import Realm
 from grit.core.queries import Cursor, RowWrite
 from grit.runtime.failpoints import failpoint
+from grit.store.hold import Hold
 from grit.store.port import ApplyUnknown, StoreUnavailable
 from grit.store.sql.batch import Step, plan
 from grit.store.sql.layout import Layout, TableAccess
@@ -26,11 +27,15 @@ _Result = TypeVar("_Result")
 class SqlWriter:
     """`StoreWriter` over tables. A transaction holds the write lock from its first statement on."""
 
-    def __init__(self, realm: Realm, layouts: Iterable[Layout], engine: sa.Engine) -> None:
-        """Take over `engine`, whose transactions begin with the write lock (see `sqlite.writing_engine`)."""
+    def __init__(self, realm: Realm, layouts: Iterable[Layout], engine: sa.Engine, hold: Hold | None = None) -> None:
+        """Take over `engine`, whose transactions begin with the write lock (see `sqlite.writing_engine`).
+
+        `hold` is taken with the first connection and released by `close`; None: nobody swaps the file of this database.
+        """
         self._realm = realm
         self._tables = {layout.definition.name: TableAccess(realm, layout) for layout in layouts}
         self._engine = engine
+        self._hold = hold
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"apply {realm}")
 
     async def prepare(self) -> None:
@@ -49,6 +54,8 @@ class SqlWriter:
         """See `StoreWriter.close`; waits for the batch under way."""
         await asyncio.to_thread(self._thread.shutdown)
         self._engine.dispose()
+        if self._hold is not None:
+            self._hold.release()
 
     async def _run(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -99,6 +106,8 @@ class SqlWriter:
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
         """Lend the connection; what the database says there has not changed anything."""
+        if self._hold is not None:
+            self._hold.take()
         try:
             with self._engine.connect() as connection:
                 yield connection

@@ -23,9 +23,9 @@ realms:
 """
 
 
-def deployed(folder: Path, recorded: Recorded) -> Path:
+def deployed(folder: Path, recorded: Recorded, config: str = CONFIG) -> Path:
     """Write configuration and logs; return the configuration."""
-    (folder / "grit.yaml").write_text(CONFIG)
+    (folder / "grit.yaml").write_text(config)
     asyncio.run(_write(folder, recorded))
     return folder / "grit.yaml"
 

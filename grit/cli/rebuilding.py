@@ -1,0 +1,186 @@
+"""The work of `grit realm rebuild`: a database anew beside the old one, held to its log, and the two compared.
+
+    log --the player's machine and shell--> orders.db.rebuild --rows--> equal to the checker's own replay?
+                                                 |  at the position of the old one: the same hash?
+    orders.db (old, only read) ------------------+
+
+Nothing of the old database is changed here.
+"""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from grit.checker.check import judge_state
+from grit.checker.dbtl import RealmHistory, read_dbtl
+from grit.checker.difference import judge_position
+from grit.checker.digest import digest_of_replay, digest_of_rows
+from grit.checker.replay import found_before
+from grit.checker.report import Finding
+from grit.checker.sources import copy_dbtl, rows_at_one_position
+from grit.cli.check import sources_of
+from grit.cli.log_files import open_existing
+from grit.cli.progress import progress
+from grit.config.model import Config
+from grit.core.catalog import RealmDef
+from grit.core.errors import ConfigError, LogError, StoreRefused
+from grit.core.ids import Offset
+from grit.core.queries import StoreAnswer
+from grit.log.port import Log
+from grit.store.open import open_reader, open_writer
+from grit.store.port import StoreUnavailable
+from grit.store.swap import remove_database, remove_second_names
+from log_players.replaying import play_to
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a database holds at a position: its Lsn, how many records, their hash."""
+
+    lsn: int
+    rows: int
+    digest: str
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The old database and the new one at one position.
+
+    Attributes:
+        unasked: Why they were not compared; "" when they were.
+        old, new: What each held.
+        findings: What differs, as the checker names it.
+    """
+
+    unasked: str = ""
+    old: State | None = None
+    new: State | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_equal(self) -> bool:
+        """Tell whether both held the same records."""
+        return self.old is not None and self.old == self.new
+
+
+class Built(msgspec.Struct, frozen=True):
+    """A new database.
+
+    Attributes:
+        path: Where it lies, beside the one that is in use.
+        state: What it holds. expected: The hash of the checker's replay.
+        findings: What in it is not as the log says: empty, or GRIT is wrong.
+        comparison: With the old one.
+    """
+
+    path: Path
+    state: State
+    expected: str
+    findings: tuple[Finding, ...]
+    comparison: Comparison
+
+    @property
+    def is_right(self) -> bool:
+        """Tell whether it is what its log says."""
+        return not self.findings and self.state.digest == self.expected
+
+
+async def build(config: Config, realm: RealmDef, live: Path, *, is_there: bool) -> Built:
+    """Build the database of a realm anew beside `live`, which the caller owns, whether it `is_there` or not.
+
+    Raises:
+        ConfigError: There is no log, or it does not hold all that was in the database.
+        LogError, StoreRefused: The log cannot be played.
+        LogUnavailable, StoreUnavailable: It cannot be read, or the new database not be made, now.
+    """
+    history = await _read_history(config, realm)
+    new = live.with_name(f"{live.name}.rebuild")
+    remove_second_names(live)
+    remove_database(new)
+    builder = _Builder(msgspec.structs.replace(realm, url=str(new)), history)
+    log = await open_existing(config, history.log)
+    try:
+        old = await _look_at_old(realm) if is_there else "there is none"
+        comparison = await builder.compare(log, old)
+        answer = await builder.play(log, Offset(len(history.marks) - 1))
+    finally:
+        await log.close()
+    findings = judge_state(history, answer, builder.names).findings
+    return Built(new, builder.state(answer), digest_of_replay(history, history.end.lsn), findings, comparison)
+
+
+async def _read_history(config: Config, realm: RealmDef) -> RealmHistory:
+    copy = await copy_dbtl(sources_of(config), realm.name)
+    if copy.damage:
+        raise LogError(copy.damage)
+    if not copy.records:
+        raise ConfigError(f"log {copy.name} is empty: there is nothing to rebuild realm {realm.name} from")
+    history = read_dbtl(copy, realm.name)
+    older = found_before(history)
+    if older:
+        raise ConfigError(
+            f"realm {realm.name}: {len(older)} records were in its database before its log began: the log alone cannot "
+            "rebuild it; restore a copy of the database, its player brings it up to date"
+        )
+    return history
+
+
+async def _look_at_old(realm: RealmDef) -> StoreAnswer | str:
+    """Return all rows of the database in use, or why they cannot be had."""
+    reader = open_reader(realm, {}, is_owner=True)
+    try:
+        answer = await rows_at_one_position(reader, realm)
+    except (StoreRefused, StoreUnavailable) as error:
+        return f"it cannot be read: {error}"
+    finally:
+        await reader.close()
+    return answer or "somebody writes to it"
+
+
+class _Builder:
+    """The new database while it grows. `names`: the order in which its collections are read."""
+
+    def __init__(self, realm: RealmDef, history: RealmHistory) -> None:
+        self.names = sorted(realm.collections)
+        self._realm = realm
+        self._history = history
+
+    def state(self, answer: StoreAnswer) -> State:
+        """Return what a database holds, by all of its rows."""
+        rows = sum(len(found) for found in answer.rows)
+        return State(answer.after.lsn if answer.after else 0, rows, digest_of_rows(self.names, answer))
+
+    async def compare(self, log: Log, old: StoreAnswer | str) -> Comparison:
+        """Play to the position of the old database, and compare the two there."""
+        if isinstance(old, str):
+            return Comparison(old)
+        if old.after is None:
+            return Comparison("nothing was ever applied to it")
+        wrong = judge_position(self._history, old.after)
+        if wrong is not None:
+            return Comparison(f"{wrong.message}: expected {wrong.expected}, found {wrong.found}")
+        new = await self.play(log, old.after.offset)
+        findings = judge_state(self._history, old, self.names).findings
+        return Comparison("", self.state(old), self.state(new), findings)
+
+    async def play(self, log: Log, end: Offset) -> StoreAnswer:
+        """Play on to an offset; return all rows."""
+        writer = open_writer(self._realm, {}, is_owner=True)
+        try:
+            with progress(f"realm {self._realm.name}: replaying {log.name}", end) as advance:
+                await play_to(
+                    self._realm,
+                    log,
+                    writer,
+                    end,
+                    reached=lambda cursor: advance(cursor.offset),
+                    tell=lambda line: click.echo(line, err=True),
+                )
+        finally:
+            await writer.close()
+        reader = open_reader(self._realm, {}, is_owner=True)
+        try:
+            answer = await rows_at_one_position(reader, self._realm)
+        finally:
+            await reader.close()
+        assert answer is not None, "nobody else writes to it"
+        return answer
