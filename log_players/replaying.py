@@ -138,7 +138,7 @@ class _LogUpTo:
         return Offset(0)
 
     async def cut(self, offset: Offset) -> None:
-        raise AssertionError(f"a player cuts nothing of {self.name}: not at {offset}")
+        raise AssertionError(f"a player does not cut {self.name}")
 
     async def end(self) -> Offset:
         return min(self._end, await self._log.end())

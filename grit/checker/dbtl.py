@@ -51,6 +51,11 @@ class RealmHistory(msgspec.Struct, frozen=True):
         """Where the log stands at its end."""
         return self.marks[-1]
 
+    @property
+    def end_offset(self) -> Offset:
+        """The offset behind its last record."""
+        return Offset(len(self.marks) - 1)
+
     def finding(
         self,
         transaction: Transaction,

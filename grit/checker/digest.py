@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from grit.checker.dbtl import RealmHistory
-from grit.checker.replay import Place, replay
+from grit.checker.replay import Base, Place, images_at
 from grit.core.ids import Collection, Lsn
 from grit.core.queries import StoreAnswer
 from grit.core.values import encode_record
@@ -22,9 +22,9 @@ def digest_of_rows(names: Sequence[Collection], answer: StoreAnswer) -> str:
     })  # fmt: skip
 
 
-def digest_of_replay(history: RealmHistory, lsn: Lsn) -> str:
-    """Return the hash of what a log makes of the records, up to and including a transaction."""
-    return _digest(replay(history.transactions[:lsn]))
+def digest_of_replay(history: RealmHistory, lsn: Lsn, base: Base | None = None) -> str:
+    """Return the hash of what a log makes of the records, from its beginning or from `base`, up to and including a transaction."""
+    return _digest(images_at(history, lsn, base))
 
 
 def _digest(images: Mapping[Place, bytes | None]) -> str:

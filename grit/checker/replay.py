@@ -6,9 +6,11 @@ writes of the part and the image before it, and says where the log disagrees.
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import msgspec
+
 from grit.checker.dbtl import RealmHistory, Transaction
 from grit.checker.report import Finding, key_text
-from grit.core.ids import Collection, Key
+from grit.core.ids import Collection, Key, Lsn
 from grit.core.parts import Act, Write, decode_part
 from grit.core.records import Image
 from grit.core.values import Value, decode_record, decode_value, encode_record
@@ -26,6 +28,20 @@ def replay(transactions: Iterable[Transaction], images: Images | None = None) ->
         for image in transaction.entry.images:
             state[image.collection, image.key] = image.after
     return state
+
+
+class Base(msgspec.Struct, frozen=True):
+    """What the records of a realm were at an Lsn, from elsewhere than its log."""
+
+    lsn: Lsn
+    images: Images
+
+
+def images_at(history: RealmHistory, lsn: Lsn, base: Base | None = None) -> Images:
+    """Return the images after a transaction: of the whole history, or of `base` and what follows it."""
+    begin = base.lsn if base else Lsn(0)
+    state = dict(base.images) if base else {}
+    return replay((one for one in history.transactions[:lsn] if one.lsn > begin), state)
 
 
 def found_before(history: RealmHistory) -> frozenset[Place]:

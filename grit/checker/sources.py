@@ -1,6 +1,5 @@
 """Where a check reads from: copies of the logs, and rows with the position that they belong to."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -15,9 +14,6 @@ from grit.core.queries import FindRows, StoreAnswer
 from grit.core.records import DbtlRecord, GtlRecord, decode_dbtl_record, decode_gtl_record
 from grit.log.port import Log
 from grit.store.port import StoreReader
-
-_LOOKS_MAX = 50
-_LOOK_AGAIN_MS = 40
 
 Record = TypeVar("Record")
 
@@ -65,16 +61,6 @@ async def _copy(sources: Sources, name: str, decode: Callable[..., Record]) -> L
     return LogCopy(name, tuple(records))
 
 
-async def rows_at_one_position(reader: StoreReader, realm: RealmDef) -> StoreAnswer | None:
-    """Return all rows of a realm, in order of its collections, and the one position that they belong to.
-
-    The reader looks at the position before and after the rows. Only the player writes, and moves the position in the
-    same transaction, so when both are equal no row changed in between. None: it never stood still.
-    """
-    queries = [FindRows(name, EVERYTHING) for name in sorted(realm.collections)]
-    for _ in range(_LOOKS_MAX):
-        answer = await reader.read(queries)
-        if answer.before == answer.after:
-            return answer
-        await asyncio.sleep(_LOOK_AGAIN_MS / 1000)
-    return None
+async def all_rows(reader: StoreReader, realm: RealmDef) -> StoreAnswer:
+    """Return all rows of a realm, in order of its collections, and the one position that they belong to."""
+    return await reader.snapshot([FindRows(name, EVERYTHING) for name in sorted(realm.collections)])

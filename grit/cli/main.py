@@ -32,8 +32,13 @@ COMMANDS: CommandTable = {
         {"show": Lazy("grit.cli.txn_show:txn_show", "Say what became of it, by the logs, and what it read and wrote.")},
     ),
     "realm": Family(
-        "Repair the database of a realm.",
-        {"rebuild": Lazy("grit.cli.realm_rebuild:realm_rebuild", "Build it anew from its log, and swap it in.")},
+        "Copy the database of a realm, or build it anew.",
+        {
+            "rebuild": Lazy("grit.cli.realm_rebuild:realm_rebuild", "Build it anew from its log, and swap it in."),
+            "checkpoint": Lazy(
+                "grit.cli.realm_checkpoint:realm_checkpoint", "Copy it into a file, to rebuild it from."
+            ),
+        },
     ),
     "init": Lazy("grit.cli.init:init", "Start a project: a configuration, an example, how to run them."),
     "config": Family(

@@ -27,9 +27,14 @@ FINDINGS_SHOWN = 5
 @click.command("rebuild")
 @click.argument("realm")
 @config_option
+@click.option(
+    "--from", "checkpoint", type=click.Path(path_type=Path), help="A checkpoint of the database to begin with."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before the new database takes the place of the old one.")
-def realm_rebuild(realm: str, config_path: Path, *, yes: bool) -> int:
+def realm_rebuild(realm: str, config_path: Path, *, checkpoint: Path | None, yes: bool) -> int:
     """Build the database of REALM anew from its log, compare it with the old one, and put it in its place.
+
+    With --from it begins with a checkpoint, which `grit realm checkpoint` writes, and plays the log after it.
 
     Stop the player and every DBTM of the realm first. The old database is kept under a name that is printed. Exit status: 0
     done, 1 the new database is not what the log says, or the old one is not and was left in place; 3 usage or environment.
@@ -40,7 +45,7 @@ def realm_rebuild(realm: str, config_path: Path, *, yes: bool) -> int:
         raise click.UsageError("there is nobody to ask here whether to swap the databases: give --yes")
     live = database_path(definition)
     with owned(definition.name, live):
-        built = run_looking(build(config, definition, live, is_there=live.exists()))
+        built = run_looking(build(config, definition, live, is_there=live.exists(), checkpoint=checkpoint))
         click.echo("\n".join(_lines(built, live)))
         return _swap(definition, built, live, is_asked=not yes)
 
@@ -76,7 +81,7 @@ def _lines(built: Built, live: Path) -> Iterator[str]:
     """Yield what is to be said of a new database before the swap."""
     yield f"new database: {_state(built.state)}"
     yield f"replay of the log by the checker: hash {built.expected}: {'equal' if built.is_right else 'DIFFERENT'}"
-    yield from _findings(built.findings)
+    yield from finding_lines(built.findings)
     yield from _comparison(built.comparison, live)
 
 
@@ -86,10 +91,11 @@ def _comparison(comparison: Comparison, live: Path) -> Iterator[str]:
         return
     yield f"old database: {_state(comparison.old)}"
     yield f"new database there: {_state(comparison.new)}: {'equal' if comparison.is_equal else 'DIFFERENT'}"
-    yield from _findings(comparison.findings)
+    yield from finding_lines(comparison.findings)
 
 
-def _findings(findings: tuple[Finding, ...]) -> Iterator[str]:
+def finding_lines(findings: tuple[Finding, ...]) -> Iterator[str]:
+    """Yield the first findings, and how many more there are."""
     yield from (finding.text() for finding in findings[:FINDINGS_SHOWN])
     if len(findings) > FINDINGS_SHOWN:
         yield f"and {len(findings) - FINDINGS_SHOWN} more"

@@ -1,6 +1,7 @@
 """The work of `grit realm rebuild`: a database anew beside the old one, held to its log, and the two compared.
 
-    log --the player's machine and shell--> orders.db.rebuild --rows--> equal to the checker's own replay?
+    [checkpoint of the database] --loaded--+
+    log --the player's machine and shell---+--> orders.db.rebuild --rows--> equal to the checker's own replay?
                                                  |  at the position of the old one: the same hash?
     orders.db (old, only read) ------------------+
 
@@ -13,24 +14,25 @@ import click
 import msgspec
 
 from grit.checker.check import judge_state
-from grit.checker.dbtl import RealmHistory, read_dbtl
+from grit.checker.dbtl import RealmHistory
 from grit.checker.difference import judge_position
 from grit.checker.digest import digest_of_replay, digest_of_rows
-from grit.checker.replay import found_before
+from grit.checker.replay import Base
 from grit.checker.report import Finding
-from grit.checker.sources import copy_dbtl, rows_at_one_position
-from grit.cli.check import sources_of
+from grit.checker.sources import all_rows
 from grit.cli.log_files import open_existing
 from grit.cli.progress import progress
+from grit.cli.realm_base import StartingPoint, read_history, starting_point
 from grit.config.model import Config
 from grit.core.catalog import RealmDef
-from grit.core.errors import ConfigError, LogError, StoreRefused
+from grit.core.errors import StoreRefused
 from grit.core.ids import Offset
 from grit.core.queries import StoreAnswer
 from grit.log.port import Log
 from grit.store.open import open_reader, open_writer
 from grit.store.port import StoreUnavailable
 from grit.store.swap import remove_database, remove_second_names
+from log_players.loading import load_rows
 from log_players.replaying import play_to
 
 
@@ -68,7 +70,7 @@ class Built(msgspec.Struct, frozen=True):
     Attributes:
         path: Where it lies, beside the one that is in use.
         state: What it holds. expected: The hash of the checker's replay.
-        findings: What in it is not as the log says: empty, or GRIT is wrong.
+        findings: What in it is not as the log says: empty, or GRIT or the checkpoint is wrong.
         comparison: With the old one.
     """
 
@@ -84,70 +86,80 @@ class Built(msgspec.Struct, frozen=True):
         return not self.findings and self.state.digest == self.expected
 
 
-async def build(config: Config, realm: RealmDef, live: Path, *, is_there: bool) -> Built:
+async def build(config: Config, realm: RealmDef, live: Path, *, is_there: bool, checkpoint: Path | None) -> Built:
     """Build the database of a realm anew beside `live`, which the caller owns, whether it `is_there` or not.
 
+    Args:
+        config: The deployment.
+        realm: Whose database.
+        live: The file of the database in use.
+        is_there: Whether there is one.
+        checkpoint: A file to begin with; None: the log alone.
+
     Raises:
-        ConfigError: There is no log, or it does not hold all that was in the database.
+        ConfigError: There is no log, or it does not hold all that was in the database, or the checkpoint is of no use for it.
         LogError, StoreRefused: The log cannot be played.
         LogUnavailable, StoreUnavailable: It cannot be read, or the new database not be made, now.
     """
-    history = await _read_history(config, realm)
+    history = await read_history(config, realm)
+    point = starting_point(history, checkpoint)
     new = live.with_name(f"{live.name}.rebuild")
     remove_second_names(live)
     remove_database(new)
-    builder = _Builder(msgspec.structs.replace(realm, url=str(new)), history)
+    builder = _Builder(msgspec.structs.replace(realm, url=str(new)), history, point)
     log = await open_existing(config, history.log)
     try:
+        await builder.load()
         old = await _look_at_old(realm) if is_there else "there is none"
         comparison = await builder.compare(log, old)
-        answer = await builder.play(log, Offset(len(history.marks) - 1))
+        answer = await builder.play(log, history.end_offset)
     finally:
         await log.close()
     findings = judge_state(history, answer, builder.names).findings
-    return Built(new, builder.state(answer), digest_of_replay(history, history.end.lsn), findings, comparison)
-
-
-async def _read_history(config: Config, realm: RealmDef) -> RealmHistory:
-    copy = await copy_dbtl(sources_of(config), realm.name)
-    if copy.damage:
-        raise LogError(copy.damage)
-    if not copy.records:
-        raise ConfigError(f"log {copy.name} is empty: there is nothing to rebuild realm {realm.name} from")
-    history = read_dbtl(copy, realm.name)
-    older = found_before(history)
-    if older:
-        raise ConfigError(
-            f"realm {realm.name}: {len(older)} records were in its database before its log began: the log alone cannot "
-            "rebuild it; restore a copy of the database, its player brings it up to date"
-        )
-    return history
+    expected = digest_of_replay(history, history.end.lsn, builder.base)
+    return Built(new, builder.state(answer), expected, findings, comparison)
 
 
 async def _look_at_old(realm: RealmDef) -> StoreAnswer | str:
     """Return all rows of the database in use, or why they cannot be had."""
     reader = open_reader(realm, {}, is_owner=True)
     try:
-        answer = await rows_at_one_position(reader, realm)
+        return await all_rows(reader, realm)
     except (StoreRefused, StoreUnavailable) as error:
         return f"it cannot be read: {error}"
     finally:
         await reader.close()
-    return answer or "somebody writes to it"
 
 
 class _Builder:
-    """The new database while it grows. `names`: the order in which its collections are read."""
+    """The new database while it grows.
 
-    def __init__(self, realm: RealmDef, history: RealmHistory) -> None:
+    Attributes:
+        names: The order in which its collections are read.
+        base: What the checker's replay begins with; None: the log has it all.
+    """
+
+    def __init__(self, realm: RealmDef, history: RealmHistory, point: StartingPoint | None) -> None:
         self.names = sorted(realm.collections)
+        self.base: Base | None = point.base if point else None
         self._realm = realm
         self._history = history
+        self._point = point
 
     def state(self, answer: StoreAnswer) -> State:
         """Return what a database holds, by all of its rows."""
         rows = sum(len(found) for found in answer.rows)
         return State(answer.after.lsn if answer.after else 0, rows, digest_of_rows(self.names, answer))
+
+    async def load(self) -> None:
+        """Begin with what is not to come from the log."""
+        if self._point is None:
+            return
+        writer = open_writer(self._realm, {}, is_owner=True)
+        try:
+            await load_rows(self._realm, writer, self._point.cursor, self._point.rows)
+        finally:
+            await writer.close()
 
     async def compare(self, log: Log, old: StoreAnswer | str) -> Comparison:
         """Play to the position of the old database, and compare the two there."""
@@ -158,6 +170,8 @@ class _Builder:
         wrong = judge_position(self._history, old.after)
         if wrong is not None:
             return Comparison(f"{wrong.message}: expected {wrong.expected}, found {wrong.found}")
+        if self._point is not None and old.after.offset < self._point.cursor.offset:
+            return Comparison(f"it stands at offset {old.after.offset}, before the checkpoint")
         new = await self.play(log, old.after.offset)
         findings = judge_state(self._history, old, self.names).findings
         return Comparison("", self.state(old), self.state(new), findings)
@@ -179,8 +193,6 @@ class _Builder:
             await writer.close()
         reader = open_reader(self._realm, {}, is_owner=True)
         try:
-            answer = await rows_at_one_position(reader, self._realm)
+            return await all_rows(reader, self._realm)
         finally:
             await reader.close()
-        assert answer is not None, "nobody else writes to it"
-        return answer

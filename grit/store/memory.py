@@ -48,6 +48,10 @@ class MemoryStore:
         """See `StoreReader.read`."""
         return self.read_now(queries)
 
+    async def snapshot(self, queries: Sequence[Query]) -> StoreAnswer:
+        """See `StoreReader.snapshot`."""
+        return self.read_now(queries)
+
     async def prepare(self) -> None:
         """Nothing is missing."""
 

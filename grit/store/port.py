@@ -32,6 +32,16 @@ class StoreReader(Protocol):
         """
         ...
 
+    async def snapshot(self, queries: Sequence[Query]) -> StoreAnswer:
+        """Read rows and cursor of one moment: `before` and `after` are the same, and the rows are those at that position.
+
+        For who copies or judges a whole database; it may hold up the player, and take memory for all rows.
+
+        Raises:
+            As `read`.
+        """
+        ...
+
     async def close(self) -> None:
         """Release threads and connections."""
         ...

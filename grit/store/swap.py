@@ -15,6 +15,7 @@ from pathlib import Path
 from grit.core.errors import ConfigError
 from grit.core.ids import Realm
 from grit.runtime.failpoints import failpoint
+from grit.store.durable import sync_folder
 from grit.store.sql.sqlite import seal
 
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -43,11 +44,11 @@ def swap_in(realm: Realm, new: Path, live: Path, *, time: str) -> Path | None:
             aside.hardlink_to(live)
         elif is_there:
             _move_aside(live, aside)
-        _sync_folder(live.parent)
+        sync_folder(live.parent)
         failpoint("rebuild.kept_aside")
         new.replace(live)
         failpoint("rebuild.swapped")
-        _sync_folder(live.parent)
+        sync_folder(live.parent)
     except (OSError, sqlite3.Error) as error:
         raise ConfigError(
             f"realm {realm}: {live} cannot be replaced: {error}: end other programs that have it open, and see that this user "
@@ -65,8 +66,8 @@ def remove_database(path: Path) -> None:
 def remove_second_names(live: Path) -> None:
     """Remove the names that a swap which was broken off gave to a database that is still in use."""
     if live.exists():
-        for other in live.parent.glob(f"{live.name}.{_ASIDE}-*"):
-            if other.samefile(live):
+        for other in live.parent.iterdir():
+            if other.name.startswith(f"{live.name}.{_ASIDE}-") and other.samefile(live):
                 other.unlink()
 
 
@@ -86,11 +87,3 @@ def _move_aside(live: Path, aside: Path) -> None:
 
 def _beside(path: Path) -> Iterator[Path]:
     return (path.with_name(path.name + end) for end in _BESIDE)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

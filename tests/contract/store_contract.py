@@ -308,6 +308,29 @@ class StoreContract(ABC):
                 await asyncio.sleep(0)  # memory never waits: let the player have its turn
             await player
 
+    async def test_a_snapshot_is_of_one_moment_while_a_player_writes(self, database: Database) -> None:
+        writer, reader = await database.writer(), await database.reader()
+        assert (await reader.snapshot([FindRows(BOX, EVERYTHING)])).after is None
+        numbers, last = range(20), 40
+
+        async def play() -> None:
+            for lsn in range(1, last + 1):
+                at = cursor(lsn - 1) if lsn > 1 else None
+                assert await writer.apply(at, [box(number, int=lsn) for number in numbers], cursor(lsn))
+
+        async with asyncio.timeout(LIMIT_S):
+            player = asyncio.create_task(play())
+            seen = 0
+            while seen < last:
+                answer = await reader.snapshot([FindRows(BOX, EVERYTHING)] * 3)
+                seen = answer.after.lsn if answer.after else 0
+                assert answer.before == answer.after
+                assert [[row["int"] for _, row in rows] for rows in answer.rows] == [
+                    [seen] * len(numbers) * bool(seen)
+                ] * 3
+                await asyncio.sleep(0)  # memory never waits: let the player have its turn
+            await player
+
     async def test_an_unknown_collection_is_refused_by_name(self, database: Database) -> None:
         writer, reader = await database.writer(), await database.reader()
         unknown = Collection("boks")

@@ -1,8 +1,10 @@
 """Reads of a DBTM from a relational database, in a few threads."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -42,6 +44,11 @@ class SqlReader:
         """See `StoreReader.read`."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, tuple(queries))
 
+    async def snapshot(self, queries: Sequence[Query]) -> StoreAnswer:
+        """See `StoreReader.snapshot`."""
+        read = partial(self._read, tuple(queries), is_snapshot=True)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+
     async def close(self) -> None:
         """See `StoreReader.close`; waits for the reads under way."""
         await asyncio.to_thread(self._threads.shutdown)
@@ -49,11 +56,11 @@ class SqlReader:
         if self._hold is not None:
             self._hold.release()
 
-    def _read(self, queries: tuple[Query, ...]) -> StoreAnswer:
+    def _read(self, queries: tuple[Query, ...], *, is_snapshot: bool = False) -> StoreAnswer:
         if self._hold is not None:
             self._hold.take()
         try:
-            with self._engine.connect() as connection:
+            with self._engine.connect() as connection, _one_moment(connection) if is_snapshot else nullcontext():
                 before = read_position(connection)
                 rows = tuple(self._rows(connection, query) for query in queries)
                 return StoreAnswer(before, rows, read_position(connection))
@@ -79,6 +86,16 @@ class SqlReader:
                 f"{access.place}: the database is not as the catalogue says: {error.orig}: "
                 "restart the player after a change of the catalogue, or repair the table"
             ) from error
+
+
+@contextmanager
+def _one_moment(connection: sa.Connection) -> Iterator[None]:
+    """Let all statements of the block see the database as the first of them does."""
+    connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("ROLLBACK")
 
 
 def unknown_collection(realm: Realm, collection: Collection) -> StoreRefused:

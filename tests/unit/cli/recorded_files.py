@@ -3,9 +3,13 @@
 import asyncio
 from pathlib import Path
 
+from grit.config.load import load_config
+from grit.core.ids import Offset, Realm
 from grit.core.records import encode_log_record
 from grit.log.embedded import EmbeddedLog
-from tests.unit.checker.recorded import Recorded
+from grit.store.open import open_writer
+from log_players.replaying import play_to
+from tests.unit.checker.recorded import ORDERS, Recorded
 
 CONFIG = """\
 log: {kind: embedded, path: log}
@@ -28,6 +32,16 @@ def deployed(folder: Path, recorded: Recorded, config: str = CONFIG) -> Path:
     (folder / "grit.yaml").write_text(config)
     asyncio.run(_write(folder, recorded))
     return folder / "grit.yaml"
+
+
+async def play(config: Path, end: int | None = None, realm: Realm = ORDERS) -> None:
+    """Fill the database of a realm as its player does, up to an offset or the end of its log."""
+    definition = load_config(config, {}).realms[realm]
+    log, writer = await EmbeddedLog.open(config.parent / "log", f"dbtl.{realm}"), open_writer(definition, {})
+    until = await log.end() if end is None else Offset(end)
+    await play_to(definition, log, writer, until, reached=lambda _: None, tell=lambda _: None)
+    await writer.close()
+    await log.close()
 
 
 async def _write(folder: Path, recorded: Recorded) -> None:

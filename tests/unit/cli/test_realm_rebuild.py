@@ -15,14 +15,12 @@ import pytest
 
 from grit.cli.main import run
 from grit.config.load import load_config
-from grit.core.ids import Offset, Realm
+from grit.core.ids import Realm
 from grit.core.parts import encode_changes
 from grit.core.records import Entries, Image
-from grit.log.embedded import EmbeddedLog
-from grit.store.open import open_reader, open_writer
-from log_players.replaying import play_to
+from grit.store.open import open_reader
 from tests.unit.checker.recorded import ITEMS, ORDERS, Recorded, clean, key, put
-from tests.unit.cli.recorded_files import CONFIG, deployed
+from tests.unit.cli.recorded_files import CONFIG, deployed, play
 
 ENGINES = {"sqlite": "items", "document": "document:items", "graph": "node:items"}
 """Engine -> its table of items."""
@@ -31,16 +29,6 @@ ENGINES = {"sqlite": "items", "document": "document:items", "graph": "node:items
 @pytest.fixture
 def recorded() -> Recorded:
     return clean(3, steps=60)
-
-
-async def play(config: Path, end: int | None = None, realm: Realm = ORDERS) -> None:
-    """Fill the database of a realm as its player does, up to an offset or the end of its log."""
-    definition = load_config(config, {}).realms[realm]
-    log, writer = await EmbeddedLog.open(config.parent / "log", f"dbtl.{realm}"), open_writer(definition, {})
-    until = await log.end() if end is None else Offset(end)
-    await play_to(definition, log, writer, until, reached=lambda _: None, tell=lambda _: None)
-    await writer.close()
-    await log.close()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def killed(path: Path, number: int, folder: Path) -> Path:
     with closing(sqlite3.connect(path)) as database:
         database.execute("UPDATE numbers SET number = number + 1")
         database.commit()
-        images = {file.name: file.read_bytes() for file in folder.glob(f"{path.name}*")}
+        images = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.startswith(path.name)}
     assert f"{path.name}-wal" in images
     for name, image in images.items():
         (folder / name).write_bytes(image)
@@ -41,12 +41,12 @@ def number_in(path: Path) -> int:
 
 @pytest.fixture
 def live(tmp_path: Path) -> Path:
-    return tmp_path / "orders.db"
+    return tmp_path / "orders [1].db"
 
 
 @pytest.fixture
 def new(tmp_path: Path) -> Path:
-    return make(tmp_path / "orders.db.rebuild", 7)
+    return make(tmp_path / "orders [1].db.rebuild", 7)
 
 
 def test_the_new_one_is_in_place_and_the_old_one_is_kept_with_all_that_lay_beside_it(
@@ -54,14 +54,14 @@ def test_the_new_one_is_in_place_and_the_old_one_is_kept_with_all_that_lay_besid
 ) -> None:
     killed(live, 1, tmp_path)
     aside = swap_in(REALM, new, live, time="now")
-    assert aside == tmp_path / "orders.db.before-rebuild-now"
+    assert aside == tmp_path / "orders [1].db.before-rebuild-now"
     assert (number_in(live), number_in(aside)) == (7, 2)
     assert not new.exists()
 
 
 def test_where_there_is_no_old_one_nothing_is_kept(tmp_path: Path, live: Path, new: Path) -> None:
     assert swap_in(REALM, new, live, time="now") is None
-    assert [path.name for path in tmp_path.iterdir()] == ["orders.db"]
+    assert [path.name for path in tmp_path.iterdir()] == ["orders [1].db"]
     assert number_in(live) == 7
 
 
@@ -87,7 +87,7 @@ def test_another_program_that_has_it_open_is_noticed_and_nothing_changes(live: P
 
 def test_a_new_one_that_is_damaged_is_not_put_in_place(live: Path, tmp_path: Path) -> None:
     make(live, 1)
-    bad = tmp_path / "orders.db.rebuild"
+    bad = tmp_path / "orders [1].db.rebuild"
     bad.write_bytes(b"not a database" * 1_000)
     with pytest.raises(ConfigError, match="is damaged"):
         swap_in(REALM, bad, live, time="now")
@@ -96,8 +96,8 @@ def test_a_new_one_that_is_damaged_is_not_put_in_place(live: Path, tmp_path: Pat
 
 def test_the_second_name_of_a_database_in_use_is_removed_and_no_other_is(tmp_path: Path, live: Path) -> None:
     make(live, 1)
-    kept = make(tmp_path / "orders.db.before-rebuild-earlier", 3)
-    (tmp_path / "orders.db.before-rebuild-broken-off").hardlink_to(live)
+    kept = make(tmp_path / "orders [1].db.before-rebuild-earlier", 3)
+    (tmp_path / "orders [1].db.before-rebuild-broken-off").hardlink_to(live)
     remove_second_names(live)
     assert sorted(path.name for path in tmp_path.iterdir()) == [live.name, kept.name]
 

@@ -1,0 +1,187 @@
+"""`grit realm checkpoint`, and a database built from one: also where the log from before it is gone."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from grit.cli.main import run
+from grit.core.ids import Lsn, Offset, Realm
+from grit.core.parts import encode_changes
+from grit.core.records import Entries, Image
+from grit.store.checkpoint import read_checkpoint, write_checkpoint
+from tests.unit.checker.recorded import ORDERS, Recorded, clean, key, put
+from tests.unit.cli.recorded_files import CONFIG, deployed, play
+
+CARTS = Realm("carts")
+ENGINES = ("sqlite", "document", "graph")
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    return clean(3, steps=60)
+
+
+@pytest.fixture
+def config(tmp_path: Path, recorded: Recorded) -> Path:
+    path = deployed(tmp_path, recorded)
+    asyncio.run(play(path))
+    asyncio.run(play(path, realm=CARTS))
+    return path
+
+
+def checkpoint(config: Path, *arguments: str) -> int:
+    return run(["realm", "checkpoint", "orders", "-c", str(config), *arguments])
+
+
+def rebuild(config: Path, *arguments: str) -> int:
+    return run(["realm", "rebuild", "orders", "--yes", "-c", str(config), *arguments])
+
+
+def execute(config: Path, statement: str) -> None:
+    with closing(sqlite3.connect(config.parent / "orders.db")) as database, database:
+        database.execute(statement)
+
+
+def hashes(said: str) -> list[str]:
+    return [line.partition("hash ")[2].partition(":")[0] for line in said.splitlines() if "hash " in line]
+
+
+def test_a_checkpoint_lies_beside_the_database_and_equal_ones_are_equal(
+    config: Path, tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = len(recorded.dbtl[ORDERS])
+    assert checkpoint(config) == 0
+    beside = tmp_path / f"orders.db.checkpoint-{end}"
+    assert capsys.readouterr().out.startswith(f"{beside}: offset {end:,}, Lsn ")
+    assert rebuild(config) == 0
+    assert checkpoint(config, "--to", str(tmp_path / "again")) == 0
+    assert (tmp_path / "again").read_bytes() == beside.read_bytes()
+
+
+def test_data_from_before_the_log_comes_from_a_checkpoint(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deployed(tmp_path, _adopted(recorded))
+    asyncio.run(play(config))
+    execute(config, "INSERT INTO items (id, name) VALUES (98, 'never written')")
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    execute(config, "DELETE FROM items WHERE id > 90")
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    _, new, replayed, old, there = hashes(capsys.readouterr().out)
+    assert new == replayed == there != old
+    with closing(sqlite3.connect(tmp_path / "orders.db")) as database:
+        found = database.execute("SELECT id, name FROM items WHERE id > 90 ORDER BY id").fetchall()
+    assert found == [(98, "never written"), (99, "adopted")]
+
+
+def _adopted(recorded: Recorded) -> Recorded:
+    """Let the last transaction find a record that no other one has made."""
+    recorded.local(ORDERS, put(99, "adopted"))
+    last = recorded.dbtl[ORDERS][-1]
+    assert isinstance(last, Entries)
+    (image,) = last.entries[0].images
+    older = Image(image.collection, key(99), image.after, encode_changes({"name": "from before", "count": None}))
+    entry = msgspec.structs.replace(last.entries[0], images=(older,))
+    recorded.dbtl[ORDERS][-1] = msgspec.structs.replace(last, entries=(entry,))
+    return recorded
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_database_is_built_from_a_checkpoint_and_the_log_after_it(
+    tmp_path: Path, recorded: Recorded, engine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deployed(tmp_path, recorded, CONFIG.replace("engine: sqlite", f"engine: {engine}"))
+    asyncio.run(play(config, len(recorded.dbtl[ORDERS]) // 2))
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    asyncio.run(play(config))
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    before, *after = hashes(capsys.readouterr().out)
+    assert len(after) == 4
+    assert set(after) != {before}
+    assert len(set(after)) == 1
+    asyncio.run(play(config, realm=CARTS))
+    assert run(["check", "state", str(config)]) == 0
+
+
+def test_an_old_database_from_before_the_checkpoint_is_not_compared(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deployed(tmp_path, recorded)
+    asyncio.run(play(config, 5))
+    old = (tmp_path / "orders.db").read_bytes()
+    asyncio.run(play(config, 10))
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    (tmp_path / "orders.db").write_bytes(old)
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    assert "it stands at offset 5, before the checkpoint" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_is_not_what_the_log_says_is_noticed_and_nothing_is_swapped(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    header, rows = read_checkpoint(tmp_path / "c")
+    write_checkpoint(tmp_path / "c", ORDERS, header.cursor, rows[1:])
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 1
+    assert "W6 missing" in capsys.readouterr().out
+    assert not list(tmp_path.glob("orders.db.before-rebuild-*"))
+
+
+def test_a_database_that_is_not_what_its_log_says_is_no_checkpoint(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    execute(config, "DELETE FROM items WHERE id = (SELECT max(id) FROM items)")
+    assert checkpoint(config) == 1
+    said = capsys.readouterr().out
+    assert "W6 missing" in said
+    assert "no checkpoint" in said
+    assert not list(tmp_path.glob("*.checkpoint-*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"realm": CARTS}, "it is of realm carts, not of orders"),
+        ({"log_id": "other"}, "it was made under log other, dbtl.orders is log log-orders"),
+        ({"offset": Offset(100_000)}, "it stands at offset 100000, log dbtl.orders ends at"),
+        ({"lsn": Lsn(1)}, "the log lost records and went on"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(
+    config: Path, tmp_path: Path, change: dict[str, object], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    header, rows = read_checkpoint(tmp_path / "c")
+    changed = msgspec.structs.replace(header, **change)
+    write_checkpoint(tmp_path / "c", changed.realm, changed.cursor, rows)
+    before = (tmp_path / "orders.db").read_bytes()
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 3
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert (tmp_path / "orders.db").read_bytes() == before
+
+
+def test_what_cannot_be_a_checkpoint_is_one_line(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c").write_bytes(b"x")
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 3
+    assert "no checkpoint of a database" in capsys.readouterr().err
+    assert checkpoint(config, "--to", str(config)) == 3
+    assert "another file is there" in capsys.readouterr().err
+    assert checkpoint(config, "--to", str(tmp_path / "nowhere" / "c")) == 3
+    assert "No such file or directory" in capsys.readouterr().err
+
+
+def test_a_database_without_a_position_has_no_checkpoint(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deployed(tmp_path, recorded)
+    asyncio.run(play(config, 0))
+    assert checkpoint(config) == 3
+    assert "nothing was applied to its database yet" in capsys.readouterr().err
