@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from dbtm.certify import Examined, changes_of
 from dbtm.constraints import Planned
+from dbtm.cuts import Cuts
 from dbtm.history import Change, History
 from dbtm.images import Images
 from dbtm.overlay import Overlay
@@ -37,6 +38,7 @@ class Ledger:
         self.history = History(limits.history_keys)
         self.images = Images(self.history, limits.images_records)
         self.overlay = Overlay()
+        self._cuts: Cuts | None = None
         self.pending = Pending()
         self.refusing: set[TxnId] = set()
         self.undurable: set[TxnId] = set()
@@ -49,6 +51,13 @@ class Ledger:
     def tail(self) -> Lsn:
         """The newest durable Lsn."""
         return self.fold.tail
+
+    @property
+    def cuts(self) -> Cuts:
+        """Which Csns positions stand for, from where this replica began to fold."""
+        if self._cuts is None:
+            self._cuts = Cuts(self.tail, self.fold.through.csn, self._limits.history_keys)
+        return self._cuts
 
     @property
     def newest(self) -> Lsn:
@@ -103,7 +112,9 @@ class Ledger:
 
     def fold_record(self, offset: Offset, record: DbtlRecord) -> DbtlFolded:
         """Fold the next record: what it commits is durable now, and visible."""
+        cuts = self.cuts
         folded = self.fold.apply(offset, record)
+        cuts.note(folded.entries)
         for lsn, entry in folded.entries:
             self.undurable.discard(entry.txid)
             if lsn > self.newest:
@@ -112,6 +123,7 @@ class Ledger:
                 self.overlay.add(lsn, image.collection, image.key, image.after)
         if folded.entries:
             self.history.trim(self.tail)
+            cuts.forget(self.history.floor)
         return folded
 
     def forget_in_flight(self) -> None:

@@ -121,10 +121,11 @@ class DbtmMachine:
         self._desk = StoreDesk(self._ledger, self._effects)
         certifier = Certifier(self._realm, Constraints(realm), self._ledger.history, self._ledger.pending)
         shared = (self._realm, self._ledger, certifier, self._desk, self._effects, self._clock, self._limits)
-        self._reading = Reading(self._realm, self._ledger, self._desk, self._effects, self._limits)
         self._confirming = Confirming(self._realm, self._ledger, self._effects, self._clock, self._limits)
         self._locals = LocalCommits(*shared)
         self._voting = Voting(*shared)
+        aside = (self._desk, self._effects, self._limits)
+        self._reading = Reading(self._realm, self._ledger, *aside, self._voting.durable_through, self._other_leader)
         self._freeing = Freeing(self._ledger, self._voting.gtl, *shared[4:], lambda record: self._append(GTL, record))
         self._brake = Brake(self._ledger, self._limits)
         self._merge = Merge(self._ledger, self._desk, self._clock, lambda: self._retry_in(Phase.MERGING))
@@ -160,6 +161,10 @@ class DbtmMachine:
         self._flush()
         effects, self._effects[:] = list(self._effects), []
         return effects
+
+    def _other_leader(self) -> str:
+        """Return the address of who leads, as long as that is somebody else and known."""
+        return self._ledger.fold.address if self.phase == Phase.FOLLOWING else ""
 
     # --- events -------------------------------------------------------------------------------------
 
@@ -214,9 +219,9 @@ class DbtmMachine:
     ) -> None:
         is_read = isinstance(message, ReadAsked | ExtendAsked)
         if self.phase not in (READING if is_read else (Phase.SERVING,)):
-            leader = self._ledger.fold.address if self.phase == Phase.FOLLOWING else ""
             text = f"realm {self._realm}: its DBTM is {self.phase.value}"
-            self._effects.append(Send(link, Declined(message.id, Code.NO_LEADER.value, text, RETRY_MS, leader)))
+            declined = Declined(message.id, Code.NO_LEADER.value, text, RETRY_MS, self._other_leader())
+            self._effects.append(Send(link, declined))
         elif isinstance(message, ReadAsked):
             self._reading.asked(self._clock.now, link, message)
         elif isinstance(message, ExtendAsked):
@@ -243,8 +248,8 @@ class DbtmMachine:
             for offset, record in event.records:
                 assert isinstance(record, DbtlRecord)
                 self._fold_dbtl(offset, record)
-            self._reading.folded()
             self._confirming.look_again()
+        self._reading.folded()
         self._advance()
 
     def _folded_gtl(self, event: LogFolded) -> None:

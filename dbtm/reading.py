@@ -1,6 +1,7 @@
 """Reads: rows exact at the durable tail, from a database that may lag (protocol.md section 4).
 
 A leader answers them, and a standby just as well: it has the same fold, only later, and the answer says where it is exact.
+A read within a cut is answered at the newest position that the cut allows, which may lie before the tail.
 
     asked -> [held: a key of it has a write that is undecided or in flight] -> [waits: the asked position is above the tail]
           -> pin, look into the database -> [waits: the database is ahead of the tail] -> merge, answer
@@ -8,22 +9,23 @@ A leader answers them, and a standby just as well: it has the same fold, only la
 A read whose keys are all among the newest images never goes to the database.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from dbtm.effects import Effect
 from dbtm.history import conflict_of
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
+from dbtm.merging import merged, widened
 from grit.core.errors import Code
-from grit.core.ids import Collection, Key, LinkId, Lsn, Millis, Realm, TxnId
+from grit.core.ids import Collection, Csn, Key, LinkId, Lsn, Millis, Realm, TxnId
 from grit.core.limits import Limits
 from grit.core.messages import Declined, ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked
-from grit.core.ordering import ordered
 from grit.core.parts import KeyRead, PredicateRead, Read
-from grit.core.predicate import matches
 from grit.core.queries import FindRows, GetRows, Query, StoreAnswer
-from grit.core.steps import Send
-from grit.core.values import Row, decode_record, encode_record
+from grit.core.steps import GTL, CatchUp, Send
+from grit.core.values import encode_record
 
 HOLD_MS = 100
 """A read waits so long for a write of what it reads that is not durable yet; then it takes the old value."""
@@ -59,14 +61,28 @@ class ExtendJob(msgspec.Struct, frozen=True, eq=False):
 
 
 class Reading:
-    """All reads under way at one DBTM."""
+    """All reads under way at one DBTM.
 
-    def __init__(self, realm: Realm, ledger: Ledger, desk: StoreDesk, effects: list[Effect], limits: Limits) -> None:
+    `through` tells up to which Csn the DBTL holds every global of this realm, `leader` who leads, if somebody else does.
+    """
+
+    def __init__(
+        self,
+        realm: Realm,
+        ledger: Ledger,
+        desk: StoreDesk,
+        effects: list[Effect],
+        limits: Limits,
+        through: Callable[[], Csn],
+        leader: Callable[[], str],
+    ) -> None:
         self._realm = realm
         self._ledger = ledger
         self._desk = desk
         self._effects = effects
         self._limits = limits
+        self._through = through
+        self._leader = leader
         self._held: list[ReadJob] = []
         self._behind: list[ReadJob] = []
         self._extends: list[ExtendJob] = []
@@ -129,7 +145,7 @@ class Reading:
                 self._start(job)
 
     def folded(self) -> None:
-        """Look again at what waited for the tail, or for a write in flight."""
+        """Look again at what waited for the tail, for a Csn, or for a write in flight."""
         self.decided()
         behind, self._behind = self._behind, []
         for job in behind:
@@ -156,14 +172,22 @@ class Reading:
         for job in [job for job in self._behind if now - job.since >= BEHIND_MS]:
             self._behind.remove(job)
             self._unpin(job)
-            ahead = job.answer and job.answer.after
-            self._lag(job.link, job.asked.id, ahead.lsn if ahead else job.asked.position)
+            self._lag(job.link, job.asked.id, self._missed(job))
         for one in [one for one in self._extends if now - one.since >= BEHIND_MS]:
             self._extends.remove(one)
-            self._lag(one.link, one.asked.id, one.asked.upto)
+            self._lag(one.link, one.asked.id, f"Lsn {one.asked.upto:,}")
 
-    def _lag(self, link: LinkId, request: int, position: Lsn) -> None:
-        text = f"realm {self._realm} has not reached Lsn {position:,} in {BEHIND_MS / 1000:g} s: it is at {self._ledger.tail:,}"
+    def _missed(self, job: ReadJob) -> str:
+        """Return what a read waits for."""
+        ahead = job.answer and job.answer.after
+        position = ahead.lsn if ahead else job.asked.position
+        if position <= self._ledger.tail and job.asked.within is not None:
+            return f"Csn {job.asked.within.low:,}"
+        return f"Lsn {position:,}"
+
+    def _lag(self, link: LinkId, request: int, what: str) -> None:
+        at = f"it is at Lsn {self._ledger.tail:,}, Csn {self._through():,}"
+        text = f"realm {self._realm} has not reached {what} in {BEHIND_MS / 1000:g} s: {at}"
         self._effects.append(Send(link, Declined(request, Code.LAGGING.value, text, AWAY_RETRY_MS)))
 
     def decline_all(self, code: Code, message: str, leader: str) -> None:
@@ -178,6 +202,8 @@ class Reading:
 
     def _meets_undecided(self, job: ReadJob) -> bool:
         """Tell whether a key that is read has a write that is undecided, or in flight: the old value would not last."""
+        if job.asked.within is not None:
+            return False
         pending, is_in_flight = self._ledger.pending, False
         writers: list[TxnId] = []
         for query in job.asked.queries:
@@ -192,24 +218,46 @@ class Reading:
         return bool(changes) and changes[-1].lsn > self._ledger.tail
 
     def _start(self, job: ReadJob) -> None:
-        if job.asked.position > self._ledger.tail:
+        if self._is_behind(job.asked):
             self._behind.append(job)
             return
-        rows = [self._known(query) for query in job.asked.queries]
+        position = self._place(job.asked)
+        rows = [self._known(query, position) for query in job.asked.queries]
         known = [found for found in rows if found is not None]
         if len(known) == len(rows):
-            self._respond(job, tuple(known))
+            self._respond(job, position, tuple(known))
         else:
             job.pin = self._ledger.overlay.pin()
             self._look(job)
 
-    def _known(self, query: Query) -> Rows | None:
-        """Answer a query from the newest durable images; None: the database must be asked."""
+    def _is_behind(self, asked: ReadAsked) -> bool:
+        """Tell whether this replica has not folded as far as a question speaks of."""
+        if asked.position > self._ledger.tail:
+            return True
+        if asked.within is None or asked.within.is_placed or asked.within.low <= self._through():
+            return False
+        self._effects.append(CatchUp(GTL))
+        return True
+
+    def _place(self, asked: ReadAsked) -> Lsn:
+        """Return the position at which to answer, once what is asked for is folded."""
+        ledger, within = self._ledger, asked.within
+        if within is None:
+            return ledger.tail
+        place = asked.position if within.is_placed else ledger.cuts.newest_position(within.high, ledger.tail)
+        return place if place >= self._least(asked) else ledger.tail
+
+    def _least(self, asked: ReadAsked) -> Lsn:
+        """Return the oldest position that a question allows and this replica remembers."""
+        return max(asked.position, self._ledger.history.floor, self._ledger.cuts.floor)
+
+    def _known(self, query: Query, position: Lsn) -> Rows | None:
+        """Answer a query from the images of a position; None: the database must be asked."""
         if isinstance(query, FindRows):
             return None
         out: list[tuple[bytes, bytes]] = []
         for key in query.keys:
-            image = self._ledger.images.durable(query.collection, key, self._ledger.tail)
+            image = self._ledger.images.durable(query.collection, key, position)
             if isinstance(image, msgspec.UnsetType):
                 return None
             if image is not None:
@@ -218,7 +266,8 @@ class Reading:
 
     def _look(self, job: ReadJob) -> None:
         assert job.pin is not None
-        queries = tuple(self._widened(query, job.pin, job.extra) for query in job.asked.queries)
+        place = self._place(job.asked)
+        queries = tuple(widened(self._ledger, query, job.pin, place, job.extra) for query in job.asked.queries)
         job.limits = tuple(query.limit if isinstance(query, FindRows) else None for query in queries)
         self._looking[job] = None
         self._desk.ask(queries, lambda answer: self._looked(job, answer), lambda reason: self._away(job, reason))
@@ -227,61 +276,25 @@ class Reading:
         del self._looking[job]
         self._merge(job, answer)
 
-    def _widened(self, query: Query, pin: Lsn, extra: int) -> Query:
-        """Ask for as many rows more as the overlay may take out of a limited answer."""
-        if isinstance(query, GetRows) or query.limit is None:
-            return query
-        more = len(list(self._ledger.overlay.above(query.collection, pin))) + extra
-        return FindRows(query.collection, query.where, query.order_by, query.limit + more)
-
     def _merge(self, job: ReadJob, answer: StoreAnswer) -> None:
         assert job.pin is not None
         if answer.after is not None and answer.after.lsn > self._ledger.tail:
             job.answer = answer
             self._behind.append(job)
             return
+        position = self._place(job.asked)
         out: list[Rows] = []
         for query, rows, limit in zip(job.asked.queries, answer.rows, job.limits, strict=True):
-            merged = self._merged(query, rows, job.pin, cut=bool(rows) and limit is not None and len(rows) >= limit)
-            if merged is None:
+            is_cut = bool(rows) and limit is not None and len(rows) >= limit
+            found = merged(self._ledger, query, rows, job.pin, position, cut=is_cut)
+            if found is None:
                 job.extra, job.answer = 2 * job.extra + len(rows), None
                 self._look(job)
                 return
-            out.append(tuple((key, encode_record(row)) for key, row in merged))
+            out.append(tuple((key, encode_record(row)) for key, row in found))
         self._keep(job, answer)
         self._unpin(job)
-        self._respond(job, tuple(out))
-
-    def _merged(
-        self, query: Query, stored: tuple[tuple[Key, Row], ...], pin: Lsn, *, cut: bool
-    ) -> list[tuple[Key, Row]] | None:
-        """Return the rows of a query at the tail; None: too few were asked for."""
-        overlaid = dict(self._ledger.overlay.above(query.collection, pin))
-        if isinstance(query, GetRows):
-            rows = dict(stored)
-            for key in query.keys:
-                if key in overlaid:
-                    image = overlaid[key]
-                    rows.pop(key, None) if image is None else rows.update({key: decode_record(image)})
-            return [(key, rows[key]) for key in query.keys if key in rows]
-        rows = {key: row for key, row in stored if key not in overlaid}
-        for key, image in overlaid.items():
-            if image is not None and matches(query.where, row := decode_record(image)):
-                rows[key] = row
-        if query.limit is None:
-            return ordered(rows.items(), query.order_by)
-        return self._limited(query, query.limit, rows, stored[-1] if cut else None)
-
-    def _limited(
-        self, query: FindRows, limit: int, rows: dict[Key, Row], edge: tuple[Key, Row] | None
-    ) -> list[tuple[Key, Row]] | None:
-        """Take the first `limit` rows, none that an unseen row of the database, all after `edge`, might precede."""
-        if edge is None:
-            return ordered(rows.items(), query.order_by)[:limit]
-        in_order = ordered([*rows.items(), edge], query.order_by)
-        certain = in_order[: max(i for i, pair in enumerate(in_order) if pair[1] is edge[1]) + 1]
-        unique = {key: row for key, row in certain if rows.get(key) is row}
-        return list(unique.items())[:limit] if len(unique) >= limit else None
+        self._respond(job, position, tuple(out))
 
     def _keep(self, job: ReadJob, answer: StoreAnswer) -> None:
         """Keep what was read by key among the images, brought up to date."""
@@ -299,11 +312,16 @@ class Reading:
                         image = overlaid[1]
                     self._ledger.images.note(query.collection, key, image)
 
-    def _respond(self, job: ReadJob, rows: tuple[Rows, ...]) -> None:
-        position, asked = self._ledger.tail, job.asked
-        now = max(self._now, self._ledger.fold.now)
-        exact_from = self._exact_from(asked)
-        self._effects.append(Send(job.link, ReadAnswered(asked.id, position, exact_from, rows, now)))
+    def _respond(self, job: ReadJob, position: Lsn, rows: tuple[Rows, ...]) -> None:
+        asked, cuts = job.asked, self._ledger.cuts
+        now, low, leader = max(self._now, self._ledger.fold.now), cuts.csn_at(position), self._leader()
+        if asked.within is None:
+            exact_from = self._exact_from(asked)
+            answer = ReadAnswered(asked.id, position, exact_from, rows, now, low, leader=leader)
+        else:
+            high, least = cuts.last_csn_at(position, self._through()), cuts.csn_at(self._least(asked))
+            answer = ReadAnswered(asked.id, position, position, rows, now, low, high, least)
+        self._effects.append(Send(job.link, answer))
 
     def _exact_from(self, asked: ReadAsked) -> Lsn:
         """Return the asked position when the answer was true there already, else the tail.

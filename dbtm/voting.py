@@ -114,6 +114,15 @@ class Voting:
         """Return the committed decrees that the DBTL does not hold, in Csn order."""
         return [decree for decree in self._decrees if decree.committed]
 
+    def durable_through(self) -> Csn:
+        """Return the Csn through which every committed global of this realm is durable in its DBTL.
+
+        The log says so itself, in its own time; who has folded the GTL further knows more.
+        """
+        has = self._ledger.cuts.csn
+        missing = next((d.csn for d in self._decrees if d.committed and d.csn > has), self.gtl.next_csn)
+        return max(Csn(missing - 1), self._ledger.fold.through.csn)
+
     # --- the fold of the GTL ------------------------------------------------------------------------
 
     def fold(self, offset: Offset, record: GtlRecord) -> bool:

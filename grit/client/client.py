@@ -11,10 +11,10 @@ begin --> body --> commit --> result
 import asyncio
 import functools
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 import grpc
 import msgspec
@@ -47,6 +47,13 @@ STATUS_PAUSE_S = 0.05
 ATTEMPTS_MAX = 8
 
 
+Isolation = Literal["strict", "snapshot"]
+_ISOLATIONS: Mapping[str, pb.Isolation.ValueType] = {
+    "strict": pb.ISOLATION_STRICT_SERIALIZABLE,
+    "snapshot": pb.ISOLATION_SNAPSHOT,
+}
+
+
 class Begin(msgspec.Struct, frozen=True, kw_only=True):
     """How a transaction begins. `timeout_ms` 0 = the sidecar's default."""
 
@@ -54,6 +61,7 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int = 0
     idempotency_key: str = ""
     read_only: bool = False
+    isolation: Isolation = "strict"
     age: int = 0
 
 
@@ -107,6 +115,7 @@ class Client:
         name: str = "",
         idempotency_key: str = "",
         read_only: bool = False,
+        isolation: Isolation = "strict",
     ) -> Callable[[Callable[Concatenate[Transaction, P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
         """Make of `async def body(txn, ...)` a function that runs it in a transaction, again when it must.
 
@@ -120,6 +129,7 @@ class Client:
             idempotency_key: At most one transaction with it ever commits; see `Client.transact`. A transaction that wrote
                 nothing ignores it.
             read_only: Writes are refused, those of called services too.
+            isolation: "snapshot" reads from one cut over all realms, which need not be the newest state.
 
         Raises:
             TxnAborted: From the function: every attempt was aborted.
@@ -133,6 +143,7 @@ class Client:
                 timeout_ms=timeout_ms,
                 idempotency_key=idempotency_key,
                 read_only=read_only,
+                isolation=isolation,
             )
 
             @functools.wraps(body)
@@ -149,7 +160,13 @@ class Client:
         return decorate
 
     def transaction(
-        self, *, timeout_ms: int = 0, name: str = "", idempotency_key: str = "", read_only: bool = False
+        self,
+        *,
+        timeout_ms: int = 0,
+        name: str = "",
+        idempotency_key: str = "",
+        read_only: bool = False,
+        isolation: Isolation = "strict",
     ) -> AbstractAsyncContextManager[Transaction]:
         """Return `async with db.transaction() as txn`: one attempt, committed at the end of the block.
 
@@ -159,8 +176,26 @@ class Client:
             TxnAborted: From the block's end, or in place of an exception that was made of stale reads.
             GritError: As `transactional`.
         """
-        begin = Begin(name=name, timeout_ms=timeout_ms, idempotency_key=idempotency_key, read_only=read_only)
+        begin = Begin(
+            name=name,
+            timeout_ms=timeout_ms,
+            idempotency_key=idempotency_key,
+            read_only=read_only,
+            isolation=isolation,
+        )
         return _Attempts(self, begin, 1)
+
+    def read_only(
+        self, *, isolation: Isolation = "strict", timeout_ms: int = 0, name: str = ""
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """Return `async with db.read_only() as txn`: one attempt that only reads.
+
+        With "snapshot" it reads at any replica, from one cut, conflicts with nobody, and asks no leader to confirm.
+
+        Raises:
+            GritError: As `transaction`.
+        """
+        return _Attempts(self, Begin(name=name, timeout_ms=timeout_ms, read_only=True, isolation=isolation), 1)
 
     def joined(self) -> Transaction:
         """Return the caller's transaction, in a service that is called with one.
@@ -286,8 +321,15 @@ class Client:
         return Transaction(self.stream(call.home), call.txid, call.home, call.deadline_ms, call.call)
 
     def begin_request(self, begin: Begin) -> pb.BeginRequest:
-        """Return how a transaction begins, as a message."""
+        """Return how a transaction begins, as a message.
+
+        Raises:
+            InvalidRequest: An isolation that there is not.
+        """
+        if begin.isolation not in _ISOLATIONS:
+            raise invalid(f"isolation is {' or '.join(map(repr, _ISOLATIONS))}, not {begin.isolation!r}")
         return pb.BeginRequest(
+            isolation=_ISOLATIONS[begin.isolation],
             timeout_ms=begin.timeout_ms,
             idempotency_key=begin.idempotency_key,
             read_only=begin.read_only,

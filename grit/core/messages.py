@@ -22,23 +22,45 @@ class _Message(msgspec.Struct, frozen=True, array_like=True):
 # --- sidecar -> DBTM ------------------------------------------------------------------------------------
 
 
+class Within(_Message, frozen=True):
+    """Where on the cut of a snapshot transaction a read may lie.
+
+    Attributes:
+        low, high: One of these Csns; `low` is waited for.
+        is_placed: The realm has its position on the cut: `ReadAsked.position`, that and no other.
+    """
+
+    low: Csn
+    high: Csn
+    is_placed: bool = False
+
+
 class ReadAsked(_Message, frozen=True, tag="read"):
     """Read the queries at one position.
 
     `position` is the part's position, 0 when this is its first read in the realm: the replica waits until
-    it has folded that far. The answer tells whether it is still true at `position`.
+    it has folded that far. The answer tells whether it is still true at `position`. With `within` the position is the
+    newest that these Csns allow, and not below `position`.
     """
 
     id: int
     txid: TxnId
     position: Lsn
     queries: tuple[Query, ...]
+    within: Within | None = None
 
 
 class ReadAnswered(_Message, frozen=True, tag="read_ok"):
     """Rows exact at `position`, and true since `exact_from` (<= position).
 
-    `rows[i]` answers query i: (key, encoded record), in the query's order; absent keys are left out.
+    What was asked within a cut and cannot be had any more is answered as of now: `position` and Csns tell.
+
+    Attributes:
+        rows: `rows[i]` answers query i: (key, encoded record), in the query's order; absent keys are left out.
+        low, high: The cuts that `position` shows: the Csn of the realm's last global up to it, and the last Csn before
+            its next. `high` is told of reads within a cut only.
+        least: Of a read within a cut: no position for a lower Csn could be answered any more.
+        leader: The address of the leader, when who answers stands by.
     """
 
     id: int
@@ -46,6 +68,10 @@ class ReadAnswered(_Message, frozen=True, tag="read_ok"):
     exact_from: Lsn
     rows: tuple[tuple[tuple[bytes, bytes], ...], ...]
     now: Millis
+    low: Csn = Csn(0)
+    high: Csn = Csn(0)
+    least: Csn = Csn(0)
+    leader: str = ""
 
 
 class ExtendAsked(_Message, frozen=True, tag="extend"):

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from grit.core.ids import Collection, Key, Realm
+from grit.core.ids import Collection, Csn, Key, Lsn, Realm
 from grit.core.predicate import EVERYTHING, Where
 from grit.core.queries import OrderBy
 from grit.core.values import Row
@@ -200,6 +200,13 @@ class Condition(msgspec.Struct, frozen=True, gc=False):
     key: Key
     present: bool = True
     where: Where = EVERYTHING
+
+
+class SessionToken(msgspec.Struct, frozen=True, gc=False):
+    """What a client has seen: realm -> a position that it saw, and a Csn up to which it saw every global it came across."""
+
+    lsns: dict[Realm, Lsn] = {}
+    csn: Csn = Csn(0)
 
 
 class Begin(msgspec.Struct, frozen=True, gc=False):

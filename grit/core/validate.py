@@ -69,9 +69,9 @@ def validated_begin(begin: Begin, limits: Limits) -> Begin:
     Raises:
         GritError: UNSUPPORTED for what this release does not have; TOO_LARGE; BAD_REQUEST.
     """
-    if begin.snapshot:
+    if begin.snapshot and not begin.read_only:
         raise GritError(
-            Code.UNSUPPORTED, "isolation snapshot is not supported yet: leave it out for strict serializability"
+            Code.UNSUPPORTED, "isolation snapshot is for read-only transactions yet: set read_only, or leave it out"
         )
     if begin.staleness_ms:
         raise GritError(Code.UNSUPPORTED, "staleness_ms is not supported yet: leave it out to read the newest state")

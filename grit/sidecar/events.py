@@ -21,7 +21,7 @@ from grit.core.messages import (
     ValidateAnswered,
     ValidateAsked,
 )
-from grit.core.operations import Condition, Operation, Result
+from grit.core.operations import Condition, Operation, Result, SessionToken
 from grit.core.outcome import Outcome
 
 
@@ -179,12 +179,14 @@ class Committed(msgspec.Struct, frozen=True):
         results: Of the operations that came with the commit.
         repeated: An earlier transaction had committed with the idempotency key, `outcome` is its own; this one applied
             nothing.
+        token: What was read and written: who sends it with a later transaction sees at least that.
     """
 
     outcome: Outcome
     realms: tuple[Realm, ...]
     results: tuple[Result, ...] = ()
     repeated: bool = False
+    token: SessionToken = SessionToken()
 
 
 class RolledBack(msgspec.Struct, frozen=True):

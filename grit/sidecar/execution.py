@@ -4,21 +4,26 @@ Operations are taken in order until one must know what is read (a detaching dele
 are asked for, one question a realm, and joined in order. An answer that is not true at the position of the part is held
 back until the realm has said that nothing read before was overwritten up to the answer's own position: so the code never
 sees two moments of one realm (protocol.md, section 4). *Extending to the tail at the time of the answer is a lost update.*
+
+A snapshot transaction reads on one cut: the answers of a segment are held back until all its realms lie on it.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeGuard
 
+import msgspec
+
 from grit.core.catalog import RealmDef
 from grit.core.errors import Code, GritError
 from grit.core.ids import Lsn, Realm, TxnId
 from grit.core.limits import Limits
-from grit.core.messages import ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked
+from grit.core.messages import ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked, Within
 from grit.core.operations import Change, Condition, Delete, Nothing, Operation, Result
 from grit.core.parts import Write
 from grit.core.queries import Query
 from grit.sidecar.asking import Asking, Question, RealmAnswer, Who
+from grit.sidecar.cut import Cut
 from grit.sidecar.reads import ConditionPlan, DetachPlan, Plan, Rows, plan_read
 from grit.sidecar.realm_part import RealmPart
 from grit.sidecar.validation import stale_error
@@ -58,6 +63,7 @@ class _Segment:
         self.plans: list[tuple[int | None, Plan]] = []
         self.rows: dict[int, tuple[Rows, ...]] = {}
         self.waiting: set[Realm] = set()
+        self.answers: dict[Realm, ReadAnswered] = {}
 
     def queries(self) -> dict[Realm, tuple[Query, ...]]:
         """Return what each realm is asked, in the order of the plans."""
@@ -82,6 +88,7 @@ class Execution:
     Args:
         parts: Filled in as work is done; realm -> its part.
         read_only: Writes are refused.
+        cut: Where a snapshot transaction reads; None: at the newest state, which is validated later.
         done: Called when the work has come to its end.
         failed: Called instead, with an answer about the data, an abort, or a limit.
     """
@@ -94,6 +101,7 @@ class Execution:
         asking: Asking,
         *,
         read_only: bool,
+        cut: Cut | None,
         done: Callable[[], None],
         failed: Callable[[GritError], None],
     ) -> None:
@@ -105,6 +113,7 @@ class Execution:
         self._limits = limits
         self._asking = asking
         self._read_only = read_only
+        self._cut = cut
         self._done = done
         self._failed = failed
         self._work: Work | None = None
@@ -178,12 +187,50 @@ class Execution:
     def _ask(self, queries: Mapping[Realm, tuple[Query, ...]]) -> None:
         self._segment.waiting = set(queries)
         for realm, asked in queries.items():
-            position = self._part(realm).position
-            make = partial(self._read, position, asked)
-            self._asking.ask(Question(realm, make, partial(self._answered, realm), self._fail, Who.LEADER_FIRST))
+            part = self._part(realm)
+            if self._cut is None:
+                make = partial(self._read, part.position, asked, None)
+                self._asking.ask(Question(realm, make, partial(self._answered, realm), self._fail, Who.LEADER_FIRST))
+            else:
+                self._ask_on_cut(part, asked, msgspec.structs.replace(self._cut.within(), is_placed=part.is_placed))
 
-    def _read(self, position: Lsn, queries: tuple[Query, ...], number: int) -> ReadAsked:
-        return ReadAsked(number, self._txid, position, queries)
+    def _read(self, position: Lsn, queries: tuple[Query, ...], within: Within | None, number: int) -> ReadAsked:
+        return ReadAsked(number, self._txid, position, queries, within)
+
+    def _ask_on_cut(self, part: RealmPart, queries: tuple[Query, ...], within: Within) -> None:
+        make = partial(self._read, part.position, queries, within)
+        self._asking.ask(Question(part.realm, make, partial(self._answered_on_cut, part), self._fail, Who.ANYBODY))
+
+    def _answered_on_cut(self, part: RealmPart, answer: RealmAnswer) -> None:
+        assert isinstance(answer, ReadAnswered)
+        if part.is_placed and answer.position != part.position:
+            text = f"realm {part.realm} no longer remembers what was written since Lsn {part.position:,}"
+            self._fail(GritError(Code.TOO_OLD, text))
+            return
+        segment = self._segment
+        segment.answers[part.realm] = answer
+        segment.waiting.discard(part.realm)
+        if not segment.waiting:
+            self._settle(segment)
+
+    def _settle(self, segment: _Segment) -> None:
+        """Let the answers of a segment in once all lie on the cut; ask again where they do not."""
+        assert self._cut is not None
+        new = {realm: answer for realm, answer in segment.answers.items() if not self._part(realm).is_placed}
+        try:
+            again = self._cut.settle(new)
+        except GritError as error:
+            self._fail(error)
+            return
+        if again:
+            segment.waiting = set(again)
+            for realm, within in again.items():
+                self._ask_on_cut(self._part(realm), segment.queries()[realm], within)
+            return
+        for realm, answer in segment.answers.items():
+            self._part(realm).place(answer.position, answer.low)
+            segment.take(realm, answer.rows)
+        self._finish_segment()
 
     def _answered(self, realm: Realm, answer: RealmAnswer) -> None:
         assert isinstance(answer, ReadAnswered)
@@ -212,10 +259,14 @@ class Execution:
             self._accept(part.realm, answer)
 
     def _accept(self, realm: Realm, answer: ReadAnswered) -> None:
+        part = self._part(realm)
+        part.csn = max(part.csn, answer.low)
         self._segment.take(realm, answer.rows)
         self._segment.waiting.discard(realm)
-        if self._segment.waiting:
-            return
+        if not self._segment.waiting:
+            self._finish_segment()
+
+    def _finish_segment(self) -> None:
         work = self._work
         assert work is not None
         try:
@@ -229,7 +280,8 @@ class Execution:
         """Make results of the rows, in order; note every read before an error of any is told."""
         joined = [plan.finish(self._segment.rows.get(i, ())) for i, (_, plan) in enumerate(self._segment.plans)]
         for (_, plan), one in zip(self._segment.plans, joined, strict=True):
-            self._part(plan.realm).note(one.reads)
+            if self._cut is None:
+                self._part(plan.realm).note(one.reads)
             self._check_size(self._part(plan.realm))
         for (place, plan), one in zip(self._segment.plans, joined, strict=True):
             if one.error is not None:

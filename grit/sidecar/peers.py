@@ -184,7 +184,9 @@ class Peers:
         self._load[waiting.link] -= 1
         if not waiting.of_leader:
             pass
-        elif isinstance(message, Declined) and message.code == Code.NO_LEADER:
+        elif (isinstance(message, Declined) and message.code == Code.NO_LEADER) or (
+            isinstance(message, ReadAnswered) and message.leader
+        ):
             waiting.replicas.not_leading(message.leader)
         elif isinstance(message, DescribeAnswered) and is_following(message.facts):
             waiting.replicas.not_leading(str(message.facts.get("leader", "")))

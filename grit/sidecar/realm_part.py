@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from grit.core.catalog import RealmDef
-from grit.core.ids import Lsn
+from grit.core.ids import Csn, Lsn
 from grit.core.parts import KeyRead, Part, Read
 from grit.sidecar.writes import WriteBuffer
 
@@ -13,12 +13,16 @@ class RealmPart:
 
     Attributes:
         position: 0 before the first read.
+        csn: The newest global that is known to show at the position.
+        is_placed: The realm has its position on the cut of a snapshot transaction.
         buffer: The own writes.
     """
 
     def __init__(self, realm: RealmDef) -> None:
         self.realm = realm.name
         self.position = Lsn(0)
+        self.csn = Csn(0)
+        self.is_placed = False
         self.buffer = WriteBuffer(realm.name, {name: one.bounds for name, one in realm.collections.items()})
         self._read_bytes = 0
         self._reads: dict[Read, None] = {}
@@ -41,7 +45,12 @@ class RealmPart:
     @property
     def is_touched(self) -> bool:
         """Tell whether the realm takes part in the commit."""
-        return self.keys > 0
+        return self.keys > 0 or self.is_placed
+
+    def place(self, position: Lsn, csn: Csn) -> None:
+        """Fix the position on a cut."""
+        assert not self.is_placed or position == self.position
+        self.position, self.csn, self.is_placed = position, csn, True
 
     def note(self, reads: Iterable[Read]) -> None:
         """Remember what was looked at."""

@@ -24,11 +24,12 @@ from grit.core.errors import DATA_CODES, Code, GritError, Kind
 from grit.core.ids import Millis, Realm, TxnId, began_at
 from grit.core.limits import Limits
 from grit.core.messages import CommitAsked, SubmitAsked
-from grit.core.operations import Operation
+from grit.core.operations import Operation, SessionToken
 from grit.core.outcome import Outcome, State
 from grit.core.parts import encode_part
 from grit.sidecar.asking import Asking, Verdict
 from grit.sidecar.calls import Call, Calls, is_within
+from grit.sidecar.cut import Cut
 from grit.sidecar.events import (
     Answer,
     Answered,
@@ -69,6 +70,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         deadline: When the home gives up, by its clock.
         idempotency_key: "" = none. A transaction that wrote nothing ignores it.
         read_only: Writes are refused.
+        snapshot: Reads are made on one cut, and need not be the newest.
         age: What the GTM gave to the attempt before this one; 0 = first attempt.
         trace, origin: Travel with the commit.
     """
@@ -76,6 +78,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     deadline: Millis
     idempotency_key: str = ""
     read_only: bool = False
+    snapshot: bool = False
     age: int = 0
     trace: str = ""
     origin: str = ""
@@ -130,6 +133,7 @@ class Session:
             options.limits,
             self._asking,
             read_only=options.read_only,
+            cut=Cut() if options.snapshot else None,
             done=self._work_done,
             failed=self._work_failed,
         )
@@ -450,7 +454,8 @@ class Session:
         who = arbiter if arbiter is not None else Realm("")
         if verdict.state == State.COMMITTED:
             repeated = verdict.txid != self.txid
-            self._reply(job, Committed(verdict, self._realms(), tuple(job.work.results), repeated))
+            token = self._token(verdict, arbiter)
+            self._reply(job, Committed(verdict, self._realms(), tuple(job.work.results), repeated, token))
             self._over(verdict, who, None)
             return
         error = verdict.error()
@@ -458,7 +463,10 @@ class Session:
         self._over(verdict if verdict.state == State.ABORTED else None, who, error)
 
     def _validate(self, then: Callable[[GritError | None], None]) -> None:
-        """Validate the reads so far; `then` takes None when they are current, else why the transaction must abort."""
+        """Validate the reads so far; `then` takes None when they are current, else why the transaction must abort.
+
+        A snapshot has none to validate: what it saw was true together, on its cut.
+        """
         Validation(self._touched(), self._asking, then).start()
 
     def _validated(self, stale: GritError | None) -> None:
@@ -471,8 +479,17 @@ class Session:
             self._over(None, None, stale)
             return
         outcome = Outcome(self.txid, State.COMMITTED)
-        self._reply(job, Committed(outcome, self._realms(), tuple(job.work.results)))
+        token = self._token(outcome, None)
+        self._reply(job, Committed(outcome, self._realms(), tuple(job.work.results), token=token))
         self._over(outcome, None, None)
+
+    def _token(self, outcome: Outcome, arbiter: Realm | None) -> SessionToken:
+        """Return what was read, and what was committed: a local has its Lsn, a global its Csn."""
+        read = [part for part in self._touched() if part.is_placed or part.reads]
+        lsns = {part.realm: part.position for part in read}
+        if arbiter is not None:
+            lsns[arbiter] = outcome.lsn
+        return SessionToken(lsns, max([outcome.csn, *(part.csn for part in read)]))
 
     def _touched(self) -> list[RealmPart]:
         return [part for _, part in sorted(self._execution.parts.items()) if part.is_touched]

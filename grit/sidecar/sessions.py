@@ -128,6 +128,7 @@ class Sessions:
             deadline=Millis(now + begin.timeout_ms),
             idempotency_key=begin.idempotency_key,
             read_only=begin.read_only,
+            snapshot=begin.snapshot,
             age=begin.age,
             trace=trace,
             origin=begin.origin,

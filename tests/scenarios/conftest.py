@@ -19,6 +19,10 @@ class Stage:
         """Begin a transaction at a home of its own."""
         return Hand(self.cluster, name, age=age, key=key)
 
+    def begin_snapshot(self, name: str) -> Hand:
+        """Begin one that reads a snapshot, at a home of its own."""
+        return Hand(self.cluster, name, read_only=True, snapshot=True)
+
 
 @pytest.fixture(params=range(5))
 def stage(request: pytest.FixtureRequest) -> Stage:

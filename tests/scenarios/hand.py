@@ -50,12 +50,21 @@ class Hand(Node):
     `txid` is its id; operations wait for their answer, `commit` too; `send_commit` and `outcome` split the latter.
     """
 
-    def __init__(self, cluster: Cluster, name: str, *, age: int = 0, key: str = "") -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        name: str,
+        *,
+        age: int = 0,
+        key: str = "",
+        read_only: bool = False,
+        snapshot: bool = False,
+    ) -> None:
         super().__init__(cluster.world, name, {})
         chance = self.world.chance.getrandbits(64)
         self.txid = make_txn_id(self.world.now, chance)
         deadline = Millis(self.world.now + 30_000)
-        options = Options(deadline=deadline, age=age, idempotency_key=key)
+        options = Options(deadline=deadline, age=age, idempotency_key=key, read_only=read_only, snapshot=snapshot)
         self._session = Session(self.txid, CATALOGUE, options, itertools.count(1))
         self._requests = itertools.count(1)
         self._answers: dict[int, events.Reply | GritError] = {}

@@ -31,3 +31,38 @@ async def test_a_write_in_a_read_only_transaction_is_an_invalid_request() -> Non
             async with db.transaction(read_only=True) as txn:
                 await txn.put("stock.items", item(1))
         assert caught.value.code == "BAD_REQUEST"
+
+
+async def test_a_snapshot_runs_once_whatever_is_written_meanwhile_and_nobody_confirms_it() -> None:
+    async with deployment() as (roles, role), grit.connect(role.address) as db:
+        stock = roles.realms["stock"]
+        stock.load("items", {key(1): item(1, price=1)})
+
+        @db.transactional(read_only=True, isolation="snapshot")
+        async def prices(txn: grit.Transaction) -> list[int]:
+            first = await txn.get("stock.items", 1)
+            stock.load("items", {key(1): item(1, price=2)})
+            second = await txn.get("stock.items", 1)
+            return [first["price"], second["price"]]
+
+        assert await prices() == [1, 1]
+        async with db.read_only(isolation="snapshot") as txn:
+            assert (await txn.get("stock.items", 1))["price"] == 2
+        assert stock.validated == []
+
+
+async def test_read_only_reads_the_newest_state_unless_told() -> None:
+    async with deployment() as (roles, role), grit.connect(role.address) as db:
+        async with db.read_only() as txn:
+            await txn.count("stock.items")
+        assert len(roles.realms["stock"].validated) == 1
+        with pytest.raises(grit.InvalidRequest, match="read_only"):
+            async with db.read_only() as txn:
+                await txn.put("stock.items", item(1))
+
+
+async def test_an_isolation_that_there_is_not_is_an_invalid_request() -> None:
+    async with deployment() as (_, role), grit.connect(role.address) as db:
+        with pytest.raises(grit.InvalidRequest, match="isolation is 'strict' or 'snapshot', not 'serializable'"):
+            async with db.transaction(isolation="serializable"):  # type: ignore[arg-type]
+                raise AssertionError("never begun")

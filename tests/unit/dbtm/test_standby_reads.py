@@ -61,7 +61,7 @@ def test_a_standby_that_stays_behind_gives_the_read_back_and_says_where_it_is(pa
     standby.pass_time(BEHIND_MS)
     for number in (request, 77):
         assert standby.declined(number).code == "LAGGING"
-        assert "has not reached Lsn 2 in 2 s: it is at 1" in standby.declined(number).message
+        assert "has not reached Lsn 2 in 2 s: it is at Lsn 1" in standby.declined(number).message
     assert standby.describe()["reading"] == 0
 
 

@@ -20,6 +20,7 @@ from grit.core.messages import (
     SubmitAsked,
     ValidateAnswered,
     ValidateAsked,
+    Within,
 )
 from grit.core.ordering import ordered
 from grit.core.outcome import Conflict, Outcome, State, aborted
@@ -43,6 +44,8 @@ class MemoryRealm:
         self.parts: list[Part] = []
         self.validated: list[ValidateAsked] = []
         self.oldest = 0
+        self.csns = [Csn(0)]
+        self.through = Csn(0)
 
     @property
     def lsn(self) -> Lsn:
@@ -53,23 +56,49 @@ class MemoryRealm:
 
     def load(self, collection: str, rows: Mapping[Key, Row]) -> None:
         """Write as somebody else, one Lsn."""
+        self.csns.append(self.csns[-1])
         version = {name: dict(rows) for name, rows in self.versions[-1].items()}
         version[Collection(collection)].update(rows)
         self.versions.append(version)
 
     def remove(self, collection: str, key: Key) -> None:
+        self.csns.append(self.csns[-1])
         version = {name: dict(rows) for name, rows in self.versions[-1].items()}
         del version[Collection(collection)][key]
         self.versions.append(version)
 
+    def spread(self, csn: int, collection: str, rows: Mapping[Key, Row]) -> None:
+        """Write as a part of a global."""
+        self.load(collection, rows)
+        self.csns[-1] = self.through = Csn(csn)
+
     def read(self, asked: ReadAsked) -> ReadAnswered:
         """Answer at the tail; true since the last Lsn that gives another answer."""
+        if asked.within is not None:
+            return self._read_within(asked, asked.within)
         answers = [self._find(query, self.lsn) for query in asked.queries]
         exact_from = self.lsn
         while exact_from > 0 and [self._find(query, Lsn(exact_from - 1)) for query in asked.queries] == answers:
             exact_from = Lsn(exact_from - 1)
         rows = tuple(tuple((key, bytes(encode_record(row))) for key, row in answer) for answer in answers)
         return ReadAnswered(asked.id, self.lsn, exact_from, rows, NOW)
+
+    def _read_within(self, asked: ReadAsked, within: Within) -> ReadAnswered:
+        """Answer at the newest position that the Csns allow and that is not forgotten, else at the tail."""
+        assert self.through >= within.low, "a replica would wait"
+        place = max((lsn for lsn, csn in enumerate(self.csns) if csn <= within.high), default=-1)
+        place = asked.position if within.is_placed else place
+        least = max(asked.position, self.oldest)
+        position = Lsn(place) if place >= least else self.lsn
+        later = [csn for csn in self.csns[position:] if csn > self.csns[position]]
+        high = Csn(later[0] - 1) if later else self.through
+        rows = tuple(
+            tuple((key, bytes(encode_record(row))) for key, row in self._find(query, position))
+            for query in asked.queries
+        )
+        return ReadAnswered(
+            asked.id, position, position, rows, NOW, self.csns[position], high, self.csns[max(least, 0)]
+        )
 
     def extend(self, asked: ExtendAsked) -> ExtendAnswered:
         if asked.since < self.oldest:
@@ -121,6 +150,7 @@ class MemoryRealm:
             else:
                 version[write.collection][write.key] = after
         self.versions.append(version)
+        self.csns.append(self.csns[-1])
         self.committed[txid] = self.lsn
         self.parts.append(part)
         return self.lsn
@@ -217,6 +247,10 @@ class MemoryDeployment:
         for at, part in parts:
             at.apply(message.txid, part)
         self.csn = Csn(self.csn + 1)
+        for at in self.realms.values():
+            at.through = self.csn
+        for at, _ in parts:
+            at.csns[-1] = self.csn
         return Outcome(message.txid, State.COMMITTED, csn=self.csn, result=message.result)
 
     def _local_status(self, at: MemoryRealm, txid: TxnId) -> Outcome:

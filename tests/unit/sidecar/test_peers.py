@@ -23,6 +23,7 @@ class _Replica:
     def __init__(self, phase: str, leader: str) -> None:
         self.is_silent = False
         self.reads = 0
+        self._leader = leader if phase == "following" else ""
         self._facts = {"phase": phase, "leader": leader}
         self.callbacks = LinkCallbacks[Message](lambda _: None, self._answer, lambda _link, _reason: None)
 
@@ -33,7 +34,7 @@ class _Replica:
         assert isinstance(message, ReadAsked)
         self.reads += 1
         if not self.is_silent:
-            link.send(ReadAnswered(message.id, Lsn(0), Lsn(0), (), Millis(0)))
+            link.send(ReadAnswered(message.id, Lsn(0), Lsn(0), (), Millis(0), leader=self._leader))
 
 
 @contextlib.asynccontextmanager
@@ -77,6 +78,14 @@ async def test_a_standby_that_describes_itself_tells_who_leads() -> None:
     async with _asking(**standbys, three=_Replica("serving", "three")) as peers:
         assert (await _describe(peers))["phase"] == "following"
         assert (await _describe(peers))["phase"] == "serving"
+
+
+async def test_a_standby_that_answers_a_read_tells_who_leads() -> None:
+    one, two = _Replica("following", "two"), _Replica("serving", "two")
+    async with _asking(one=one, two=two) as peers, asyncio.timeout(LIMIT_S):
+        for _ in range(3):
+            await _ask(peers, ReadAsked(next(peers.ids), TxnId(""), Lsn(0), ()))
+    assert (one.reads, two.reads) == (1, 2)
 
 
 async def test_what_anybody_may_answer_is_spread_over_the_replicas() -> None:

@@ -1,0 +1,156 @@
+"""A session that reads on a cut: what it asks, of whom, and when it gives up."""
+
+from grit.core.errors import Code
+from grit.core.ids import Csn
+from grit.core.messages import ReadAsked, ValidateAsked, Within
+from grit.core.operations import Get, Operation, RowResult
+from grit.sidecar.cut import NEWEST
+from grit.sidecar.events import AskRealm
+from tests.unit.sidecar.deployment import MemoryDeployment
+from tests.unit.sidecar.home import Home, everything, nothing
+from tests.unit.sidecar.shop import BASKET, CARTS, CATALOGUE, ITEMS, STOCK, item, key
+
+STOCKED, CARTED = Get(STOCK, ITEMS, key(1), ("price",)), Get(BASKET, CARTS, key("ann"), ("total",))
+
+
+def deployment() -> MemoryDeployment:
+    """Return realms in which globals 1 to 3 have each written their Csn to an item and a cart."""
+    realms = MemoryDeployment(CATALOGUE)
+    for csn in (1, 2, 3):
+        spread(realms, csn)
+    return realms
+
+
+def spread(realms: MemoryDeployment, csn: int) -> None:
+    """Commit a global."""
+    realms["stock"].spread(csn, "items", {key(1): item(1, price=csn)})
+    realms["basket"].spread(csn, "carts", {key("ann"): {"owner": "ann", "total": csn}})
+
+
+def uneven() -> MemoryDeployment:
+    """Return realms of which one has not got the last global yet."""
+    realms = deployment()
+    realms["basket"].spread(4, "carts", {key("ann"): {"owner": "ann", "total": 4}})
+    return realms
+
+
+def reader(realms: MemoryDeployment) -> Home:
+    """Begin a snapshot."""
+    return Home(realms, read_only=True, snapshot=True)
+
+
+def values(home: Home, *operations: Operation) -> list[int]:
+    """Read, and return the numbers."""
+    out: list[int] = []
+    for result in home.run(*operations).results:
+        assert isinstance(result, RowResult)
+        assert result.row is not None
+        out.extend(result.row.values())
+    return out
+
+
+def asked(home: Home, realm: str) -> list[ReadAsked]:
+    """Return every read that a realm was asked for."""
+    asks = [ask for ask in home.asked if isinstance(ask, AskRealm) and ask.realm == realm]
+    return [ask.message for ask in asks if isinstance(ask.message, ReadAsked)]
+
+
+def test_any_replica_may_answer_and_nobody_is_asked_to_confirm() -> None:
+    home = reader(deployment())
+    assert values(home, STOCKED, CARTED) == [3, 3]
+    home.commit()
+    assert all(isinstance(ask, AskRealm) and ask.anywhere for ask in home.asked)
+    assert not [ask for ask in home.asked if isinstance(ask.message, ValidateAsked)]
+
+
+def test_a_realm_that_is_ahead_is_asked_again_as_of_the_one_that_lags() -> None:
+    home = reader(uneven())
+    assert values(home, STOCKED, CARTED) == [3, 3]
+    assert [one.within for one in asked(home, "basket")] == [Within(Csn(0), NEWEST), Within(Csn(3), Csn(3))]
+    assert len(asked(home, "stock")) == 1
+
+
+def test_what_the_code_has_seen_stays_whatever_is_committed_meanwhile() -> None:
+    realms = deployment()
+    home = reader(realms)
+    assert values(home, STOCKED) == [3]
+    for csn in (4, 5):
+        spread(realms, csn)
+    assert values(home, STOCKED, CARTED) == [3, 3]
+
+
+def test_later_reads_of_a_realm_are_asked_at_its_position_exactly() -> None:
+    home = reader(deployment())
+    values(home, STOCKED)
+    values(home, STOCKED)
+    first, second = asked(home, "stock")
+    assert first.within is not None
+    assert second.within is not None
+    assert (first.within.is_placed, second.within.is_placed, second.position) == (False, True, 3)
+
+
+def test_a_position_that_is_forgotten_is_too_old() -> None:
+    realms = deployment()
+    home = reader(realms)
+    values(home, STOCKED)
+    spread(realms, 4)
+    realms["stock"].oldest = 4
+    error = home.failure(home.start(STOCKED))
+    assert (error.code, error.message) == (
+        Code.TOO_OLD,
+        "realm stock no longer remembers what was written since Lsn 3",
+    )
+
+
+def test_a_realm_that_cannot_go_back_to_what_was_seen_is_too_old() -> None:
+    realms = deployment()
+    home = reader(realms)
+    values(home, STOCKED)
+    spread(realms, 4)
+    realms["basket"].oldest = 4
+    error = home.failure(home.start(CARTED))
+    assert error.code == Code.TOO_OLD
+    assert error.message.startswith("realm basket no longer remembers what it was at Csn 3")
+
+
+def test_a_realm_of_which_nothing_was_seen_comes_forward_to_one_that_cannot_go_back() -> None:
+    realms = uneven()
+    realms["basket"].oldest = 4
+    home = reader(realms)
+    home.hold = lambda _: len(asked(home, "stock")) == 2
+    request = home.start(STOCKED, CARTED)
+    (held,) = home.held
+    assert isinstance(held.message, ReadAsked)
+    assert held.message.within == Within(Csn(4), NEWEST)
+    realms["stock"].spread(4, "items", {key(1): item(1, price=4)})
+    home.hold = nothing
+    home.release()
+    assert home.is_answered(request)
+    assert values(home, STOCKED, CARTED) == [4, 4]
+
+
+def test_nothing_of_a_segment_is_shown_before_all_of_it_lies_on_the_cut() -> None:
+    home = reader(deployment())
+    home.hold = everything
+    request = home.start(STOCKED, CARTED)
+    home.held, kept = home.held[:1], home.held[1:]
+    home.release()
+    assert not home.is_answered(request)
+    home.held = kept
+    home.release()
+    assert home.is_answered(request)
+
+
+def test_the_token_of_a_snapshot_holds_its_positions_and_the_globals_that_it_showed() -> None:
+    home = reader(deployment())
+    values(home, STOCKED, CARTED)
+    token = home.commit().token
+    assert (token.lsns, token.csn) == ({STOCK: 3, BASKET: 3}, 3)
+
+
+def test_an_exception_on_a_snapshot_is_true_on_its_cut() -> None:
+    realms = deployment()
+    home = reader(realms)
+    values(home, STOCKED)
+    spread(realms, 4)
+    assert home.rollback(validate=True).reads_valid
