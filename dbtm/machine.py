@@ -27,6 +27,7 @@ from dbtm.confirming import Confirming
 from dbtm.constraints import Constraints
 from dbtm.effects import Effect, Event, Restart, StoreFailed, StoreRead
 from dbtm.freeing import Freeing
+from dbtm.freshness import Freshness, Look
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
 from dbtm.locals import Clock, LocalCommits
@@ -125,7 +126,9 @@ class DbtmMachine:
         self._locals = LocalCommits(*shared)
         self._voting = Voting(*shared)
         aside = (self._desk, self._effects, self._limits)
-        self._reading = Reading(self._realm, self._ledger, *aside, self._voting.durable_through, self._other_leader)
+        self._freshness = Freshness(self._ledger, self._voting.gtl, self._effects)
+        told = (self._voting.durable_through, self._other_leader, self._freshness)
+        self._reading = Reading(self._realm, self._ledger, *aside, *told)
         self._freeing = Freeing(self._ledger, self._voting.gtl, *shared[4:], lambda record: self._append(GTL, record))
         self._brake = Brake(self._ledger, self._limits)
         self._merge = Merge(self._ledger, self._desk, self._clock, lambda: self._retry_in(Phase.MERGING))
@@ -143,6 +146,7 @@ class DbtmMachine:
         self._is_alone = is_alone
         self._election = Election(leader_id, self._limits.election_timeout_ms, has_elector=has_elector)
         self._probed: set[str] = set()
+        self._probe = Look()
         self._claimed_at = Millis(0)
         self._is_out = False
 
@@ -159,6 +163,7 @@ class DbtmMachine:
             self._open()
         self._take(event)
         self._flush()
+        self._freshness.carried_out()
         effects, self._effects[:] = list(self._effects), []
         return effects
 
@@ -257,6 +262,7 @@ class DbtmMachine:
         for offset, record in event.records:
             assert isinstance(record, GtlRecord)
             decided |= self._voting.fold(offset, record)
+            self._freshness.note(GTL)
             if isinstance(record, Fence):
                 self._heed_fence()
         if decided:
@@ -271,6 +277,7 @@ class DbtmMachine:
     def _fold_dbtl(self, offset: Offset, record: DbtlRecord) -> None:
         mine = self._is_mine(record)
         folded = self._ledger.fold_record(offset, record)
+        self._freshness.note(DBTL)
         self._clock.see(self._ledger.fold.now)
         if mine:
             assert folded.valid or self._ledger.fold.epoch != self.epoch, f"own record at {offset} is void"
@@ -326,7 +333,10 @@ class DbtmMachine:
 
     def _reached_end(self, log: str) -> None:
         self._caught_up.add(log)
-        self._probe_answered(log)
+        self._freshness.reached(log)
+        if self._freshness.is_reached(log, self._probe):
+            self._probe_answered(log)
+        self._reading.folded()
         if log == DBTL and self.phase == Phase.OPENING:
             self._effects.append(CatchUp(GTL))
         if log == GTL:
@@ -541,7 +551,7 @@ class DbtmMachine:
         stands_by = not self._is_alone and not self._is_out
         if stands_by and self._election.must_probe(self._clock.now, self._ledger.fold.address):
             self._probed = set()
-            self._effects.extend((CatchUp(DBTL), CatchUp(GTL)))
+            self._probe = self._freshness.look()
             self._desk.ask(
                 (), lambda _: self._probe_answered("database"), lambda _: self._election.stay_out(self._clock.now)
             )

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from dbtm.effects import Effect
+from dbtm.freshness import Freshness, Look
 from dbtm.history import conflict_of
 from dbtm.jobs import StoreDesk
 from dbtm.ledger import Ledger
@@ -21,7 +22,7 @@ from dbtm.merging import merged, widened
 from grit.core.errors import Code
 from grit.core.ids import Collection, Csn, Key, LinkId, Lsn, Millis, Realm, TxnId
 from grit.core.limits import Limits
-from grit.core.messages import Declined, ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked
+from grit.core.messages import Declined, ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked, Within
 from grit.core.parts import KeyRead, PredicateRead, Read
 from grit.core.queries import FindRows, GetRows, Query, StoreAnswer
 from grit.core.steps import GTL, CatchUp, Send
@@ -33,6 +34,9 @@ AWAY_RETRY_MS = 200
 BEHIND_MS = 2_000
 """A question waits so long for this replica to fold as far as it speaks of; another replica may be further."""
 
+NEVER = Look(1 << 62, 1 << 62)
+"""A look that has reached no end."""
+
 Rows = tuple[tuple[bytes, bytes], ...]
 
 
@@ -40,7 +44,7 @@ class ReadJob(msgspec.Struct, eq=False):
     """One read under way.
 
     `extra`: how many more rows than the overlay demands a limited query asks for; `limits`: what was asked
-    of the database, query by query.
+    of the database, query by query; `look`: of both logs, when this replica was not known to be fresh.
     """
 
     link: LinkId
@@ -49,6 +53,7 @@ class ReadJob(msgspec.Struct, eq=False):
     pin: Lsn | None = None
     extra: int = 0
     limits: tuple[int | None, ...] = ()
+    look: Look | None = None
     answer: StoreAnswer | None = None
 
 
@@ -75,6 +80,7 @@ class Reading:
         limits: Limits,
         through: Callable[[], Csn],
         leader: Callable[[], str],
+        freshness: Freshness,
     ) -> None:
         self._realm = realm
         self._ledger = ledger
@@ -83,6 +89,7 @@ class Reading:
         self._limits = limits
         self._through = through
         self._leader = leader
+        self._freshness = freshness
         self._held: list[ReadJob] = []
         self._behind: list[ReadJob] = []
         self._extends: list[ExtendJob] = []
@@ -181,9 +188,12 @@ class Reading:
         """Return what a read waits for."""
         ahead = job.answer and job.answer.after
         position = ahead.lsn if ahead else job.asked.position
-        if position <= self._ledger.tail and job.asked.within is not None:
-            return f"Csn {job.asked.within.low:,}"
-        return f"Lsn {position:,}"
+        within = job.asked.within
+        if position > self._ledger.tail or within is None:
+            return f"Lsn {position:,}"
+        if within.fresh and not self._is_fresh(job, within):
+            return "what is known to be as new as asked for"
+        return f"Csn {within.low:,}"
 
     def _lag(self, link: LinkId, request: int, what: str) -> None:
         at = f"it is at Lsn {self._ledger.tail:,}, Csn {self._through():,}"
@@ -218,7 +228,7 @@ class Reading:
         return bool(changes) and changes[-1].lsn > self._ledger.tail
 
     def _start(self, job: ReadJob) -> None:
-        if self._is_behind(job.asked):
+        if self._is_behind(job):
             self._behind.append(job)
             return
         position = self._place(job.asked)
@@ -230,14 +240,29 @@ class Reading:
             job.pin = self._ledger.overlay.pin()
             self._look(job)
 
-    def _is_behind(self, asked: ReadAsked) -> bool:
+    def _is_behind(self, job: ReadJob) -> bool:
         """Tell whether this replica has not folded as far as a question speaks of."""
+        asked = job.asked
+        within = asked.within
         if asked.position > self._ledger.tail:
             return True
-        if asked.within is None or asked.within.is_placed or asked.within.low <= self._through():
+        if within is None or within.is_placed:
+            return False
+        if within.fresh and not self._is_fresh(job, within):
+            return True
+        if within.low <= self._through():
             return False
         self._effects.append(CatchUp(GTL))
         return True
+
+    def _is_fresh(self, job: ReadJob, within: Within) -> bool:
+        """Tell whether everything that was committed before that time is in the log of this realm; look, if that is not known."""
+        if job.look is None and not self._freshness.is_shown(within.fresh, NEVER):
+            job.look = self._freshness.look()
+        return (
+            self._freshness.is_shown(within.fresh, job.look or NEVER)
+            and self._freshness.csn_before(within.fresh) <= self._through()
+        )
 
     def _place(self, asked: ReadAsked) -> Lsn:
         """Return the position at which to answer, once what is asked for is folded."""
@@ -245,11 +270,20 @@ class Reading:
         if within is None:
             return ledger.tail
         place = asked.position if within.is_placed else ledger.cuts.newest_position(within.high, ledger.tail)
-        return place if place >= self._least(asked) else ledger.tail
+        return place if place >= self._oldest(asked, within) else ledger.tail
 
-    def _least(self, asked: ReadAsked) -> Lsn:
+    def _oldest(self, asked: ReadAsked, within: Within) -> Lsn:
         """Return the oldest position that a question allows and this replica remembers."""
-        return max(asked.position, self._ledger.history.floor, self._ledger.cuts.floor)
+        fresh = self._freshness.lsn_before(within.fresh) if self._is_freshness_wanted(within) else Lsn(0)
+        return max(asked.position, fresh, self._ledger.history.floor, self._ledger.cuts.floor)
+
+    def _least(self, asked: ReadAsked, within: Within) -> Csn:
+        """Return the lowest Csn that a question allows and this replica remembers."""
+        fresh = self._freshness.csn_before(within.fresh) if self._is_freshness_wanted(within) else Csn(0)
+        return max(fresh, self._ledger.cuts.csn_at(self._oldest(asked, within)))
+
+    def _is_freshness_wanted(self, within: Within) -> bool:
+        return within.fresh > 0 and not within.is_placed
 
     def _known(self, query: Query, position: Lsn) -> Rows | None:
         """Answer a query from the images of a position; None: the database must be asked."""
@@ -319,7 +353,7 @@ class Reading:
             exact_from = self._exact_from(asked)
             answer = ReadAnswered(asked.id, position, exact_from, rows, now, low, leader=leader)
         else:
-            high, least = cuts.last_csn_at(position, self._through()), cuts.csn_at(self._least(asked))
+            high, least = cuts.last_csn_at(position, self._through()), self._least(asked, asked.within)
             answer = ReadAnswered(asked.id, position, position, rows, now, low, high, least)
         self._effects.append(Send(job.link, answer))
 

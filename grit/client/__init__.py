@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from grit.client.transaction import Transaction
     from grit.client.where import Condition, absent, ascending, descending, exists, field
     from grit.core.errors import Code
+    from grit.core.operations import SessionToken
     from grit.core.outcome import Conflict
     from grit.telemetry.tracing import configure_tracing
 
@@ -35,6 +36,7 @@ __all__ = [
     "JoinInterceptor",
     "Kept",
     "OutcomeUnknown",
+    "SessionToken",
     "Transacted",
     "Transaction",
     "TxnAborted",
@@ -56,6 +58,7 @@ _PLACES = {
     "grit.client.transaction": ("Transaction",),
     "grit.client.where": ("Condition", "absent", "ascending", "descending", "exists", "field"),
     "grit.core.errors": ("Code",),
+    "grit.core.operations": ("SessionToken",),
     "grit.core.outcome": ("Conflict",),
     "grit.telemetry.tracing": ("configure_tracing",),
 }

@@ -9,6 +9,7 @@ begin --> body --> commit --> result
 """
 
 import asyncio
+import copy
 import functools
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -26,15 +27,15 @@ from grit.client.stream import SessionStream
 from grit.client.transaction import Transaction
 from grit.client.where import Condition
 from grit.core.errors import Code
-from grit.core.ids import TxnId
-from grit.core.operations import Operation, Result
+from grit.core.ids import Realm, TxnId
+from grit.core.operations import Operation, Result, SessionToken
 from grit.core.outcome import Outcome, State
 from grit.pb.v1 import sidecar_pb2 as pb
 from grit.telemetry.tracing import current_traceparent, start_span
 from grit.wire.channel import CHANNEL_OPTIONS, expect_sendable
 from grit.wire.errors import error_of_call
 from grit.wire.operations import decode_results, encode_operation
-from grit.wire.requests import decode_cancel, decode_status, encode_condition
+from grit.wire.requests import decode_cancel, decode_status, decode_token, encode_condition, encode_token
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,14 +56,26 @@ _ISOLATIONS: Mapping[str, pb.Isolation.ValueType] = {
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True):
-    """How a transaction begins. `timeout_ms` 0 = the sidecar's default."""
+    """How a transaction begins. `timeout_ms` 0 = the sidecar's default; `staleness` in milliseconds, 0 = not bounded."""
 
     name: str = ""
     timeout_ms: int = 0
     idempotency_key: str = ""
     read_only: bool = False
     isolation: Isolation = "strict"
+    staleness: int = 0
     age: int = 0
+
+
+class Past:
+    """What a session has seen: grows with every answer, and goes with every transaction that is begun."""
+
+    def __init__(self, token: SessionToken) -> None:
+        self.token = token
+
+    def see(self, token: SessionToken) -> None:
+        """Take what a transaction has read, or has written."""
+        self.token = self.token.merged(token)
 
 
 class Transacted(msgspec.Struct, frozen=True):
@@ -71,12 +84,14 @@ class Transacted(msgspec.Struct, frozen=True):
     Attributes:
         results: Of the operations, in order.
         repeated: An earlier transaction had committed with the idempotency key: this one applied nothing.
+        token: What it has read and written: see `Client.session`.
     """
 
     txid: str
     results: tuple[Result, ...]
     result: bytes
     repeated: bool
+    token: SessionToken = SessionToken()
 
 
 class Client:
@@ -94,6 +109,7 @@ class Client:
         self._streams: dict[str, SessionStream] = {}
         self._chance = chance or random.Random()
         self._address = address
+        self._past: Past | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,6 +123,23 @@ class Client:
             await stream.close()
         await self._channel.close()
 
+    def session(self, token: SessionToken | None = None) -> "Client":
+        """Return a session on this connection: each of its transactions sees at least what those before it saw or wrote.
+
+        Strict transactions see the newest state anyhow; it is snapshots that must not lead a user into the past.
+
+        Args:
+            token: Where another session left off: its `token`, or that of a transaction.
+        """
+        session = copy.copy(self)
+        session._past = Past(token or SessionToken())
+        return session
+
+    @property
+    def token(self) -> SessionToken:
+        """Return what this session has seen; nothing, when it is none."""
+        return SessionToken() if self._past is None else self._past.token
+
     def transactional(
         self,
         max_attempts: int = ATTEMPTS_MAX,
@@ -116,6 +149,7 @@ class Client:
         idempotency_key: str = "",
         read_only: bool = False,
         isolation: Isolation = "strict",
+        staleness: int = 0,
     ) -> Callable[[Callable[Concatenate[Transaction, P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
         """Make of `async def body(txn, ...)` a function that runs it in a transaction, again when it must.
 
@@ -130,6 +164,7 @@ class Client:
                 nothing ignores it.
             read_only: Writes are refused, those of called services too.
             isolation: "snapshot" reads from one cut over all realms, which need not be the newest state.
+            staleness: With `read_only`: as `read_only`.
 
         Raises:
             TxnAborted: From the function: every attempt was aborted.
@@ -144,6 +179,7 @@ class Client:
                 idempotency_key=idempotency_key,
                 read_only=read_only,
                 isolation=isolation,
+                staleness=staleness,
             )
 
             @functools.wraps(body)
@@ -186,16 +222,24 @@ class Client:
         return _Attempts(self, begin, 1)
 
     def read_only(
-        self, *, isolation: Isolation = "strict", timeout_ms: int = 0, name: str = ""
+        self, *, isolation: Isolation = "strict", staleness: int = 0, timeout_ms: int = 0, name: str = ""
     ) -> AbstractAsyncContextManager[Transaction]:
         """Return `async with db.read_only() as txn`: one attempt that only reads.
 
         With "snapshot" it reads at any replica, from one cut, conflicts with nobody, and asks no leader to confirm.
 
+        Args:
+            isolation: As `transactional`.
+            staleness: A snapshot, whose cut is at most so many milliseconds older than its begin, by the logs' time. 0: the
+                newest state, or with "snapshot" a cut of any age.
+            timeout_ms: Of the attempt.
+            name: For messages and traces.
+
         Raises:
-            GritError: As `transaction`.
+            GritError: As `transaction`; Unavailable with LAGGING when no replica can show that it is so new.
         """
-        return _Attempts(self, Begin(name=name, timeout_ms=timeout_ms, read_only=True, isolation=isolation), 1)
+        begin = Begin(name=name, timeout_ms=timeout_ms, read_only=True, isolation=isolation, staleness=staleness)
+        return _Attempts(self, begin, 1)
 
     def joined(self) -> Transaction:
         """Return the caller's transaction, in a service that is called with one.
@@ -260,9 +304,10 @@ class Client:
                     raise
             else:
                 commit = response.commit
-                return Transacted(
-                    commit.txn_id, tuple(decode_results(commit.results)), commit.result, commit.repeated_key
-                )
+                token = decode_token(commit.session)
+                self.see(token)
+                results = tuple(decode_results(commit.results))
+                return Transacted(commit.txn_id, results, commit.result, commit.repeated_key, token)
             await retries.pause()
 
     async def status(self, txid: str = "", realms: Sequence[str] = (), *, idempotency_key: str = "") -> Outcome:
@@ -314,7 +359,9 @@ class Client:
         """
         response: pb.BeginResponse = await self.stream().ask("begin", self.begin_request(begin))
         has_key = bool(begin.idempotency_key)
-        return Transaction(self.stream(), response.txn_id, response.home, response.timeout_ms, has_key=has_key)
+        return Transaction(
+            self.stream(), response.txn_id, response.home, response.timeout_ms, has_key=has_key, see=self.see
+        )
 
     def join(self, call: OutgoingCall) -> Transaction:
         """Return the transaction that a call came in."""
@@ -324,11 +371,14 @@ class Client:
         """Return how a transaction begins, as a message.
 
         Raises:
-            InvalidRequest: An isolation that there is not.
+            InvalidRequest: An isolation that there is not; a staleness below 0.
         """
         if begin.isolation not in _ISOLATIONS:
             raise invalid(f"isolation is {' or '.join(map(repr, _ISOLATIONS))}, not {begin.isolation!r}")
+        if not 0 <= begin.staleness < 1 << 32:
+            raise invalid(f"staleness is in milliseconds, from 0 on, not {begin.staleness!r}")
         return pb.BeginRequest(
+            staleness_ms=begin.staleness,
             isolation=_ISOLATIONS[begin.isolation],
             timeout_ms=begin.timeout_ms,
             idempotency_key=begin.idempotency_key,
@@ -337,7 +387,13 @@ class Client:
             traceparent=current_traceparent(),
             service=self.service,
             name=begin.name,
+            session=encode_token(self.token),
         )
+
+    def see(self, token: SessionToken) -> None:
+        """Take what a transaction has read, or has written, if this is a session."""
+        if self._past is not None:
+            self._past.see(token)
 
     async def resolve(self, request: pb.StatusRequest) -> Outcome:
         """Ask Status until it knows; UNKNOWN when it cannot be learnt, or is no longer remembered."""
@@ -466,6 +522,8 @@ class _Attempts(AbstractAsyncContextManager[Transaction]):
         request = pb.StatusRequest(txn_id=txn.txid, realms=sorted(txn.realms))
         outcome = await self._client.resolve(request)
         if outcome.state == State.COMMITTED:
+            lsns = {Realm(next(iter(txn.realms))): outcome.lsn} if outcome.lsn else {}
+            txn.saw(SessionToken(lsns, outcome.csn))
             if outcome.txid != txn.txid:
                 txn.repeats(outcome.result)
             return None

@@ -6,7 +6,7 @@ together. A transaction that failed once answers everything with that error: wha
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar, overload
 
@@ -37,6 +37,7 @@ from grit.core.operations import (
     Result,
     RowResult,
     RowsResult,
+    SessionToken,
     Sum,
     Unlink,
 )
@@ -46,6 +47,7 @@ from grit.pb.v1 import sidecar_pb2 as pb
 from grit.telemetry.tracing import current_traceparent
 from grit.wire.errors import decode_error
 from grit.wire.operations import decode_result, encode_operation
+from grit.wire.requests import decode_token
 
 BUFFERED_MAX = 500
 """So many writes wait for the next read; then they travel by themselves."""
@@ -70,10 +72,19 @@ class Transaction:
         home: host:port of the sidecar that began it.
         call: The call that it runs in, in a called service; "" in the service that began it.
         kept: What `keep` left, if anything.
+        token: What it has read, and, once it is committed, written: see `Client.session`.
     """
 
     def __init__(
-        self, stream: SessionStream, txid: str, home: str, timeout_ms: int, call: str = "", *, has_key: bool = False
+        self,
+        stream: SessionStream,
+        txid: str,
+        home: str,
+        timeout_ms: int,
+        call: str = "",
+        *,
+        has_key: bool = False,
+        see: Callable[[SessionToken], None] | None = None,
     ) -> None:
         self.txid = txid
         self.home = home
@@ -81,6 +92,8 @@ class Transaction:
         self.operations = 0
         self.realms: set[str] = set()
         self.kept: Kept | None = None
+        self.token = SessionToken()
+        self._see = see
         self._has_key = has_key
         self._stream = stream
         self._deadline = time.monotonic() + timeout_ms / 1000
@@ -345,8 +358,15 @@ class Transaction:
             response: pb.CommitResponse = await self._stream.ask("commit", request)
         except InvalidRequest as error:
             raise _of_home(error) from error
+        self.saw(decode_token(response.session))
         if response.repeated_key:
             self.repeats(response.result)
+
+    def saw(self, token: SessionToken) -> None:
+        """Take note of what was read, or committed."""
+        self.token = self.token.merged(token)
+        if self._see is not None:
+            self._see(token)
 
     def repeats(self, result: bytes) -> None:
         """Take note that an earlier transaction had committed with the key, and kept that."""
@@ -460,6 +480,7 @@ class Transaction:
                 if asked.answer is not None and not asked.answer.done():
                     asked.answer.set_exception(self._doom)
             return
+        self.saw(decode_token(response.session))
         for asked, result in zip(buffer, response.results, strict=True):
             if asked.answer is not None and not asked.answer.done():
                 asked.answer.set_result(decode_result(result, "results"))

@@ -28,11 +28,14 @@ class Within(_Message, frozen=True):
     Attributes:
         low, high: One of these Csns; `low` is waited for.
         is_placed: The realm has its position on the cut: `ReadAsked.position`, that and no other.
+        fresh: Show everything that was committed before this time, by the logs' time; 0 = it may be as old as it is. Of a
+            realm that is placed it is not asked.
     """
 
     low: Csn
     high: Csn
     is_placed: bool = False
+    fresh: Millis = Millis(0)
 
 
 class ReadAsked(_Message, frozen=True, tag="read"):
@@ -59,7 +62,7 @@ class ReadAnswered(_Message, frozen=True, tag="read_ok"):
         rows: `rows[i]` answers query i: (key, encoded record), in the query's order; absent keys are left out.
         low, high: The cuts that `position` shows: the Csn of the realm's last global up to it, and the last Csn before
             its next. `high` is told of reads within a cut only.
-        least: Of a read within a cut: no position for a lower Csn could be answered any more.
+        least: Of a read within a cut: no position for a lower Csn could be answered, or would be fresh.
         leader: The address of the leader, when who answers stands by.
     """
 

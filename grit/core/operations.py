@@ -208,6 +208,11 @@ class SessionToken(msgspec.Struct, frozen=True, gc=False):
     lsns: dict[Realm, Lsn] = {}
     csn: Csn = Csn(0)
 
+    def merged(self, other: "SessionToken") -> "SessionToken":
+        """Return the token of who has seen both."""
+        lsns = {realm: max(self.lsns.get(realm, Lsn(0)), lsn) for realm, lsn in other.lsns.items()}
+        return SessionToken({**self.lsns, **lsns}, max(self.csn, other.csn))
+
 
 class Begin(msgspec.Struct, frozen=True, gc=False):
     """How a transaction begins.
@@ -216,7 +221,7 @@ class Begin(msgspec.Struct, frozen=True, gc=False):
         timeout_ms: From now; 0 = the sidecar's default.
         staleness_ms: With `read_only`: how old the state may be; 0 = strict.
         age: What the GTM gave to the attempt before this one; 0 = first attempt.
-        session_lsns, session_csn: What the client has seen and must see again.
+        session: What the client has seen and must see again.
         traceparent: W3C trace context of the caller, "" = none.
         origin: What it does and who began it, "checkout, shop": shown to those that it wins against.
     """
@@ -227,8 +232,7 @@ class Begin(msgspec.Struct, frozen=True, gc=False):
     timeout_ms: int = 0
     idempotency_key: str = ""
     age: int = 0
-    session_lsns: dict[str, int] = {}
-    session_csn: int = 0
+    session: SessionToken = SessionToken()
     traceparent: str = ""
     origin: str = ""
 

@@ -64,7 +64,7 @@ def validated_condition(condition: Condition, catalogue: Catalogue, limits: Limi
 
 
 def validated_begin(begin: Begin, limits: Limits) -> Begin:
-    """Return how the transaction begins, with its time-out filled in.
+    """Return how the transaction begins, with its time-out filled in; what may be stale is a snapshot.
 
     Raises:
         GritError: UNSUPPORTED for what this release does not have; TOO_LARGE; BAD_REQUEST.
@@ -73,15 +73,17 @@ def validated_begin(begin: Begin, limits: Limits) -> Begin:
         raise GritError(
             Code.UNSUPPORTED, "isolation snapshot is for read-only transactions yet: set read_only, or leave it out"
         )
-    if begin.staleness_ms:
-        raise GritError(Code.UNSUPPORTED, "staleness_ms is not supported yet: leave it out to read the newest state")
+    if begin.staleness_ms and not begin.read_only:
+        raise GritError.bad_request("staleness_ms is for read-only transactions: set read_only, or leave it out")
     if len(begin.idempotency_key) > IDEMPOTENCY_KEY_MAX:
         raise GritError(Code.TOO_LARGE, f"idempotency_key may have {IDEMPOTENCY_KEY_MAX} characters")
     if begin.timeout_ms > limits.transaction_timeout_ms:
         raise GritError(
             Code.BAD_REQUEST, f"timeout_ms is {begin.timeout_ms:,}; it may be 1 to {limits.transaction_timeout_ms:,}"
         )
-    return msgspec.structs.replace(begin, timeout_ms=begin.timeout_ms or limits.transaction_timeout_ms)
+    timeout_ms = begin.timeout_ms or limits.transaction_timeout_ms
+    snapshot = begin.snapshot or begin.staleness_ms > 0
+    return msgspec.structs.replace(begin, timeout_ms=timeout_ms, snapshot=snapshot)
 
 
 @singledispatch

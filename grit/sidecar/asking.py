@@ -37,6 +37,9 @@ OUTCOME_WAIT_MS = 20_000
 SILENCE_MS = 500
 """A replica that does not answer for so long is not waited for alone, where another one may answer too."""
 
+LAG_WAIT_MS = 5_000
+"""A read that every replica is too far behind for is given up after so long."""
+
 RealmAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered
 MakeQuestion = Callable[[int], ReadAsked | ExtendAsked | ValidateAsked]
 
@@ -68,6 +71,7 @@ class Question:
         who: Who = Who.LEADER,
     ) -> None:
         self.asked_at = Millis(0)
+        self._since = Millis(0)
         self._who = who
         self._realm = realm
         self._make = make
@@ -90,6 +94,11 @@ class Question:
     def take(self, now: Millis, message: ToAnswer) -> int | None:
         """Take an answer; return the pause before the next attempt, None when it is settled."""
         if isinstance(message, Declined):
+            self._since = self._since or now
+            is_lagging = message.code == Code.LAGGING
+            if is_lagging and now - self._since >= LAG_WAIT_MS:
+                self._given_up(GritError(Code.LAGGING, message.message, retry_after_ms=message.retry_after_ms))
+                return None
             if self._attempts < READ_ATTEMPTS_MAX:
                 return message.retry_after_ms or PAUSE_MS
             self._given_up(GritError(Code.REALM_DOWN, f"realm {self._realm} does not answer: {message.message}"))

@@ -12,25 +12,32 @@ come forward to it instead.
 from collections.abc import Mapping
 
 from grit.core.errors import Code, GritError
-from grit.core.ids import Csn, Realm
+from grit.core.ids import Csn, Millis, Realm
 from grit.core.messages import ReadAnswered, Within
 
 NEWEST = Csn((1 << 63) - 1)
+NEVER = Millis(0)
 ROUNDS_MAX = 16
 """A realm that goes back hits what others have answered, at once; only one that forgets meanwhile makes another round."""
 
 
 class Cut:
-    """What is left to choose from: every Csn from `low` to `high` shows all that was read."""
+    """What is left to choose from: every Csn from `low` to `high` shows all that was read.
 
-    def __init__(self) -> None:
-        self.low = Csn(0)
+    Args:
+        past: The cut shows every global up to that Csn.
+        fresh: It shows everything that was committed before that time, by the logs' time; 0 = it may be any.
+    """
+
+    def __init__(self, past: Csn, fresh: Millis = NEVER) -> None:
+        self.low = past
+        self._fresh = fresh
         self.high = NEWEST
         self._rounds = 0
 
     def within(self) -> Within:
         """Return where a realm may be placed."""
-        return Within(self.low, self.high)
+        return Within(self.low, self.high, fresh=self._fresh)
 
     def settle(self, answers: Mapping[Realm, ReadAnswered]) -> dict[Realm, Within]:
         """Take the first answers of realms that nothing was read of; return which of them must be asked again, and where.
@@ -42,7 +49,7 @@ class Cut:
         """
         if not answers:
             return {}
-        low = max(self.low, *(answer.low for answer in answers.values()))
+        low = max(self.low, *(max(answer.low, answer.least) for answer in answers.values()))
         high = min(self.high, *(answer.high for answer in answers.values()))
         if low <= high:
             self.low, self.high, self._rounds = low, high, 0
@@ -52,10 +59,12 @@ class Cut:
             raise GritError(Code.CONTENTION, f"realms {', '.join(sorted(answers))} did not come to a common cut")
         realm, least = max(((realm, answer.least) for realm, answer in answers.items()), key=lambda one: one[1])
         if least <= high:
-            return {realm: Within(high, high) for realm, answer in answers.items() if answer.low > high}
+            there = Within(high, high, fresh=self._fresh)
+            return {realm: there for realm, answer in answers.items() if answer.low > high}
         if least > self.high:
             text = (
                 f"realm {realm} no longer remembers what it was at Csn {self.high:,}, where this transaction has read"
             )
             raise GritError(Code.TOO_OLD, text)
-        return {realm: Within(least, self.high) for realm, answer in answers.items() if answer.high < least}
+        forward = Within(least, self.high, fresh=self._fresh)
+        return {realm: forward for realm, answer in answers.items() if answer.high < least}

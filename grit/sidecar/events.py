@@ -165,10 +165,11 @@ class AskGtm(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """Answers `OperationsAsked`. `realms`: every one that the transaction has touched, sorted."""
+    """Answers `OperationsAsked`. `realms`: every one that the transaction has touched, sorted. `token`: what it has read."""
 
     results: tuple[Result, ...]
     realms: tuple[Realm, ...]
+    token: SessionToken = SessionToken()
 
 
 class Committed(msgspec.Struct, frozen=True):

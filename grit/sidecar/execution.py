@@ -16,10 +16,10 @@ import msgspec
 
 from grit.core.catalog import RealmDef
 from grit.core.errors import Code, GritError
-from grit.core.ids import Lsn, Realm, TxnId
+from grit.core.ids import Csn, Lsn, Realm, TxnId
 from grit.core.limits import Limits
 from grit.core.messages import ExtendAnswered, ExtendAsked, ReadAnswered, ReadAsked, Within
-from grit.core.operations import Change, Condition, Delete, Nothing, Operation, Result
+from grit.core.operations import Change, Condition, Delete, Nothing, Operation, Result, SessionToken
 from grit.core.parts import Write
 from grit.core.queries import Query
 from grit.sidecar.asking import Asking, Question, RealmAnswer, Who
@@ -88,6 +88,7 @@ class Execution:
     Args:
         parts: Filled in as work is done; realm -> its part.
         read_only: Writes are refused.
+        past: What the client has seen: no read shows less.
         cut: Where a snapshot transaction reads; None: at the newest state, which is validated later.
         done: Called when the work has come to its end.
         failed: Called instead, with an answer about the data, an abort, or a limit.
@@ -101,6 +102,7 @@ class Execution:
         asking: Asking,
         *,
         read_only: bool,
+        past: SessionToken,
         cut: Cut | None,
         done: Callable[[], None],
         failed: Callable[[GritError], None],
@@ -113,11 +115,18 @@ class Execution:
         self._limits = limits
         self._asking = asking
         self._read_only = read_only
+        self._past = past
         self._cut = cut
         self._done = done
         self._failed = failed
         self._work: Work | None = None
         self._segment = _Segment()
+
+    def seen(self) -> SessionToken:
+        """Return what was read so far."""
+        read = [part for part in self.parts.values() if part.is_read]
+        lsns = {part.realm: part.position for part in read}
+        return SessionToken(lsns, max((part.csn for part in read), default=Csn(0)))
 
     def run(self, work: Work) -> None:
         """Begin."""
@@ -189,7 +198,7 @@ class Execution:
         for realm, asked in queries.items():
             part = self._part(realm)
             if self._cut is None:
-                make = partial(self._read, part.position, asked, None)
+                make = partial(self._read, part.wanted, asked, None)
                 self._asking.ask(Question(realm, make, partial(self._answered, realm), self._fail, Who.LEADER_FIRST))
             else:
                 self._ask_on_cut(part, asked, msgspec.structs.replace(self._cut.within(), is_placed=part.is_placed))
@@ -198,7 +207,7 @@ class Execution:
         return ReadAsked(number, self._txid, position, queries, within)
 
     def _ask_on_cut(self, part: RealmPart, queries: tuple[Query, ...], within: Within) -> None:
-        make = partial(self._read, part.position, queries, within)
+        make = partial(self._read, part.wanted, queries, within)
         self._asking.ask(Question(part.realm, make, partial(self._answered_on_cut, part), self._fail, Who.ANYBODY))
 
     def _answered_on_cut(self, part: RealmPart, answer: RealmAnswer) -> None:
@@ -235,7 +244,7 @@ class Execution:
     def _answered(self, realm: Realm, answer: RealmAnswer) -> None:
         assert isinstance(answer, ReadAnswered)
         part = self._part(realm)
-        if not part.reads:
+        if not part.is_read:
             part.position = answer.position
         elif answer.exact_from > part.position:
             self._extend(part, answer)
@@ -299,7 +308,7 @@ class Execution:
     def _part(self, realm: Realm) -> RealmPart:
         part = self.parts.get(realm)
         if part is None:
-            part = self.parts[realm] = RealmPart(self._catalogue[realm])
+            part = self.parts[realm] = RealmPart(self._catalogue[realm], self._past.lsns.get(realm, Lsn(0)))
         return part
 
     def _check_size(self, part: RealmPart) -> None:

@@ -11,6 +11,10 @@ from grit.sidecar.writes import WriteBuffer
 class RealmPart:
     """The part to be, with its position: the Lsn at which everything read is exact.
 
+    Args:
+        realm: Whose.
+        past: No position lies below that one.
+
     Attributes:
         position: 0 before the first read.
         csn: The newest global that is known to show at the position.
@@ -18,11 +22,12 @@ class RealmPart:
         buffer: The own writes.
     """
 
-    def __init__(self, realm: RealmDef) -> None:
+    def __init__(self, realm: RealmDef, past: Lsn) -> None:
         self.realm = realm.name
         self.position = Lsn(0)
         self.csn = Csn(0)
         self.is_placed = False
+        self._past = past
         self.buffer = WriteBuffer(realm.name, {name: one.bounds for name, one in realm.collections.items()})
         self._read_bytes = 0
         self._reads: dict[Read, None] = {}
@@ -31,6 +36,16 @@ class RealmPart:
     def reads(self) -> tuple[Read, ...]:
         """Return what was read, each once, in order of first look."""
         return tuple(self._reads)
+
+    @property
+    def is_read(self) -> bool:
+        """Tell whether anything was read, so that the position holds."""
+        return self.is_placed or bool(self._reads)
+
+    @property
+    def wanted(self) -> Lsn:
+        """Return the position that the next read must not be answered below."""
+        return self.position if self.is_read else self._past
 
     @property
     def keys(self) -> int:

@@ -37,7 +37,14 @@ from grit.sidecar.sessions import Open, Sessions
 from grit.telemetry.tracing import start_span
 from grit.wire.errors import encode_error
 from grit.wire.operations import decode_operation, encode_result
-from grit.wire.requests import decode_begin, decode_condition, decode_txn_id, encode_commit, encode_status
+from grit.wire.requests import (
+    decode_begin,
+    decode_condition,
+    decode_txn_id,
+    encode_commit,
+    encode_status,
+    encode_token,
+)
 
 Handler = Callable[[ProtoMessage], Awaitable[ProtoMessage]]
 
@@ -78,6 +85,7 @@ class Requests:
         return pb.ExecuteResponse(
             results=[encode_result(result, packed=packed) for result in reply.results],
             realms=[str(realm) for realm in reply.realms],
+            session=encode_token(reply.token),
         )
 
     async def commit(self, request: pb.CommitRequest) -> pb.CommitResponse:
@@ -131,7 +139,9 @@ class Requests:
         if subject == "idempotency_key":
             return encode_status(await self._outcomes.of_key(request.idempotency_key))
         txid = decode_txn_id(request.txn_id)
-        return encode_status(await self._outcomes.of_transaction(txid, map(Realm, request.realms)))
+        outcome = await self._outcomes.of_transaction(txid, map(Realm, request.realms))
+        is_local = bool(outcome.lsn) and len(request.realms) == 1
+        return encode_status(outcome, {Realm(request.realms[0]): outcome.lsn} if is_local else {})
 
     async def cancel(self, request: pb.CancelRequest) -> pb.CancelResponse:
         """Refuse a key for good."""
@@ -180,8 +190,6 @@ class Requests:
 
     def _begin(self, request: pb.BeginRequest) -> Open:
         begin: Begin = validated_begin(decode_begin(request), self._limits)
-        if begin.session_lsns or begin.session_csn:
-            raise GritError(Code.UNSUPPORTED, "session tokens are for read-only snapshots, which are not supported yet")
         return self._sessions.begin(begin)
 
     def _find(self, text: str) -> Open:
@@ -207,7 +215,7 @@ def _commit_response(asked: TxnId, reply: Reply, *, packed: bool) -> pb.CommitRe
     outcome = reply.outcome
     assert outcome.state == State.COMMITTED
     lsns = {reply.realms[0]: outcome.lsn} if outcome.lsn and len(reply.realms) == 1 else dict[Realm, Lsn]()
-    return encode_commit(asked, outcome, lsns, reply.results, packed=packed)
+    return encode_commit(asked, outcome, lsns, reply.results, token=reply.token, packed=packed)
 
 
 def _expect_decided(ack: pb.Ack.ValueType) -> None:

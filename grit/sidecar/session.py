@@ -29,7 +29,7 @@ from grit.core.outcome import Outcome, State
 from grit.core.parts import encode_part
 from grit.sidecar.asking import Asking, Verdict
 from grit.sidecar.calls import Call, Calls, is_within
-from grit.sidecar.cut import Cut
+from grit.sidecar.cut import NEVER, Cut
 from grit.sidecar.events import (
     Answer,
     Answered,
@@ -71,6 +71,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         idempotency_key: "" = none. A transaction that wrote nothing ignores it.
         read_only: Writes are refused.
         snapshot: Reads are made on one cut, and need not be the newest.
+        staleness_ms: Of a snapshot: how much older than the transaction its cut may be; 0 = it may be any.
+        past: What the client has seen: no read shows less.
         age: What the GTM gave to the attempt before this one; 0 = first attempt.
         trace, origin: Travel with the commit.
     """
@@ -79,6 +81,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str = ""
     read_only: bool = False
     snapshot: bool = False
+    staleness_ms: int = 0
+    past: SessionToken = SessionToken()
     age: int = 0
     trace: str = ""
     origin: str = ""
@@ -133,7 +137,8 @@ class Session:
             options.limits,
             self._asking,
             read_only=options.read_only,
-            cut=Cut() if options.snapshot else None,
+            past=options.past,
+            cut=self._cut(),
             done=self._work_done,
             failed=self._work_failed,
         )
@@ -147,6 +152,13 @@ class Session:
         self._settling_since = Millis(0)
         self._owed_since: Millis | None = None
         self._now = Millis(0)
+
+    def _cut(self) -> Cut | None:
+        options = self._options
+        if not options.snapshot:
+            return None
+        is_bounded = options.staleness_ms > 0
+        return Cut(options.past.csn, Millis(began_at(self.txid) - options.staleness_ms) if is_bounded else NEVER)
 
     @property
     def is_over(self) -> bool:
@@ -224,7 +236,7 @@ class Session:
         work = job.work
         if work.call != ROOT:
             self._calls.at(work.call).arrived += len(work.results)
-        self._reply(job, Results(tuple(work.results), self._realms()))
+        self._reply(job, Results(tuple(work.results), self._realms(), self._execution.seen()))
 
     def _commit_requested(self, event: CommitRequested) -> None:
         if self._doom is not None:
@@ -485,11 +497,8 @@ class Session:
 
     def _token(self, outcome: Outcome, arbiter: Realm | None) -> SessionToken:
         """Return what was read, and what was committed: a local has its Lsn, a global its Csn."""
-        read = [part for part in self._touched() if part.is_placed or part.reads]
-        lsns = {part.realm: part.position for part in read}
-        if arbiter is not None:
-            lsns[arbiter] = outcome.lsn
-        return SessionToken(lsns, max([outcome.csn, *(part.csn for part in read)]))
+        lsns = {} if arbiter is None else {arbiter: outcome.lsn}
+        return self._execution.seen().merged(SessionToken(lsns, outcome.csn))
 
     def _touched(self) -> list[RealmPart]:
         return [part for _, part in sorted(self._execution.parts.items()) if part.is_touched]

@@ -129,6 +129,8 @@ class Sessions:
             idempotency_key=begin.idempotency_key,
             read_only=begin.read_only,
             snapshot=begin.snapshot,
+            staleness_ms=begin.staleness_ms,
+            past=begin.session,
             age=begin.age,
             trace=trace,
             origin=begin.origin,

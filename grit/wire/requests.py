@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from grit.core.errors import Code, GritError
 from grit.core.ids import Csn, Lsn, Realm, TxnId, is_txn_id
-from grit.core.operations import Begin, Condition, Result
+from grit.core.operations import Begin, Condition, Result, SessionToken
 from grit.core.outcome import Outcome, State
 from grit.pb.v1 import sidecar_pb2 as pb
 from grit.wire.errors import decode_error, encode_error
@@ -14,6 +14,8 @@ from grit.wire.values import decode_components, encode_components
 
 ORIGIN_MAX = 64
 """Characters of the name and of the service of a transaction."""
+NOTHING_SEEN = SessionToken()
+NO_LSNS: Mapping[Realm, Lsn] = {}
 _STATES: Mapping[State, pb.Outcome.ValueType] = {
     State.COMMITTED: pb.OUTCOME_COMMITTED,
     State.ABORTED: pb.OUTCOME_ABORTED,
@@ -53,11 +55,26 @@ def decode_begin(begin: pb.BeginRequest) -> Begin:
         timeout_ms=begin.timeout_ms,
         idempotency_key=begin.idempotency_key,
         age=begin.age,
-        session_lsns=dict(begin.session.lsns),
-        session_csn=begin.session.csn,
+        session=decode_token(begin.session),
         traceparent=begin.traceparent,
         origin=", ".join(text for text in (begin.name, begin.service) if text),
     )
+
+
+def decode_token(token: pb.SessionToken) -> SessionToken:
+    """Return what a client has seen.
+
+    Raises:
+        GritError: BAD_REQUEST.
+    """
+    if token.csn < 0 or any(lsn < 0 for lsn in token.lsns.values()):
+        raise GritError.bad_request("a session token holds no numbers below 0: send it as it was answered")
+    return SessionToken({Realm(realm): Lsn(lsn) for realm, lsn in token.lsns.items()}, Csn(token.csn))
+
+
+def encode_token(token: SessionToken) -> pb.SessionToken:
+    """Return what a client has seen, as a message."""
+    return pb.SessionToken(lsns={str(realm): int(lsn) for realm, lsn in token.lsns.items()}, csn=token.csn)
 
 
 def decode_condition(condition: pb.Condition, place: str) -> Condition:
@@ -91,7 +108,13 @@ def encode_condition(condition: Condition, *, packed: bool = True) -> pb.Conditi
 
 
 def encode_commit(
-    asked: TxnId, outcome: Outcome, lsns: Mapping[Realm, Lsn], results: tuple[Result, ...] = (), *, packed: bool = False
+    asked: TxnId,
+    outcome: Outcome,
+    lsns: Mapping[Realm, Lsn],
+    results: tuple[Result, ...] = (),
+    *,
+    token: SessionToken = NOTHING_SEEN,
+    packed: bool = False,
 ) -> pb.CommitResponse:
     """Return the answer to a commit of `asked`; `lsns` by realm, as far as they are known."""
     assert outcome.state == State.COMMITTED
@@ -102,14 +125,15 @@ def encode_commit(
         result=outcome.result,
         repeated_key=outcome.txid != asked,
         results=[encode_result(result, packed=packed) for result in results],
+        session=encode_token(token),
     )
 
 
-def encode_status(outcome: Outcome) -> pb.StatusResponse:
-    """Return what became of a transaction or a key."""
+def encode_status(outcome: Outcome, lsns: Mapping[Realm, Lsn] = NO_LSNS) -> pb.StatusResponse:
+    """Return what became of a transaction or a key; `lsns` by realm, as far as they are known."""
     response = pb.StatusResponse(outcome=_STATES[outcome.state])
     if outcome.state == State.COMMITTED:
-        response.commit.CopyFrom(encode_commit(outcome.txid, outcome, {}))
+        response.commit.CopyFrom(encode_commit(outcome.txid, outcome, lsns))
     elif outcome.code:
         response.error.CopyFrom(encode_error(outcome.error()))
     return response
@@ -125,7 +149,8 @@ def decode_status(response: pb.StatusResponse) -> Outcome:
     state = _STATE_OF.get(response.outcome, State.UNKNOWN)
     commit = response.commit
     if not response.HasField("error"):
-        return Outcome(TxnId(commit.txn_id), state, csn=Csn(commit.csn), result=commit.result)
+        lsn = Lsn(max(commit.lsns.values(), default=0))  # a local has one, a global none
+        return Outcome(TxnId(commit.txn_id), state, csn=Csn(commit.csn), lsn=lsn, result=commit.result)
     error = decode_error(response.error)
     return Outcome(
         TxnId(commit.txn_id),

@@ -29,15 +29,17 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class SnapshotReader(ClientNode):
-    """Reads snapshots, each question at any replica."""
+    """Reads snapshots, each question at any replica; all of one session."""
 
     def __init__(self, world: World, name: str, programs: list[list[list[Operation]]]) -> None:
         super().__init__(world, name, programs)
         self.seen: list[Seen] = []
+        self.past = SessionToken()
 
     def _begin(self) -> None:
         txid = make_txn_id(self.world.now, self.world.chance.getrandbits(64))
-        options = Options(deadline=Millis(self.world.now + 30_000), read_only=True, snapshot=True)
+        deadline = Millis(self.world.now + 30_000)
+        options = Options(deadline=deadline, read_only=True, snapshot=True, past=self.past)
         self._session = Session(txid, CATALOGUE, options, self._ids)
         self._running = _Running(txid, self._programs[0], self.world.moment())
         self._tries += 1
@@ -52,8 +54,11 @@ class SnapshotReader(ClientNode):
     def _answered(self, answer: events.Answer) -> None:
         running = self._running
         if isinstance(answer.reply, events.Committed) and running is not None:
-            results = (*running.results, *answer.reply.results)
-            self.seen.append(Seen(tuple(running.operations), results, answer.reply.token))
+            results, token = (*running.results, *answer.reply.results), answer.reply.token
+            assert token.csn >= self.past.csn
+            assert all(lsn >= self.past.lsns.get(realm, 0) for realm, lsn in token.lsns.items())
+            self.past = self.past.merged(token)
+            self.seen.append(Seen(tuple(running.operations), results, token))
             self._ended()
         else:
             super()._answered(answer)

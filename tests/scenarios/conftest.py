@@ -2,6 +2,7 @@
 
 import pytest
 
+from grit.core.operations import SessionToken
 from tests.scenarios.hand import Hand
 from tests.sim.cluster import Cluster
 
@@ -19,9 +20,9 @@ class Stage:
         """Begin a transaction at a home of its own."""
         return Hand(self.cluster, name, age=age, key=key)
 
-    def begin_snapshot(self, name: str) -> Hand:
+    def begin_snapshot(self, name: str, past: SessionToken | None = None) -> Hand:
         """Begin one that reads a snapshot, at a home of its own."""
-        return Hand(self.cluster, name, read_only=True, snapshot=True)
+        return Hand(self.cluster, name, read_only=True, snapshot=True, past=past)
 
 
 @pytest.fixture(params=range(5))

@@ -28,6 +28,7 @@ from grit.core.operations import (
     Result,
     RowResult,
     RowsResult,
+    SessionToken,
     Unlink,
 )
 from grit.core.predicate import EVERYTHING, Where
@@ -59,12 +60,20 @@ class Hand(Node):
         key: str = "",
         read_only: bool = False,
         snapshot: bool = False,
+        past: SessionToken | None = None,
     ) -> None:
         super().__init__(cluster.world, name, {})
         chance = self.world.chance.getrandbits(64)
         self.txid = make_txn_id(self.world.now, chance)
         deadline = Millis(self.world.now + 30_000)
-        options = Options(deadline=deadline, age=age, idempotency_key=key, read_only=read_only, snapshot=snapshot)
+        options = Options(
+            deadline=deadline,
+            age=age,
+            idempotency_key=key,
+            read_only=read_only,
+            snapshot=snapshot,
+            past=past or SessionToken(),
+        )
         self._session = Session(self.txid, CATALOGUE, options, itertools.count(1))
         self._requests = itertools.count(1)
         self._answers: dict[int, events.Reply | GritError] = {}

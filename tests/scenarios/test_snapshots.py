@@ -2,8 +2,9 @@
 
 import pytest
 
+from grit.core.operations import Get
 from tests.scenarios.conftest import Stage
-from tests.scenarios.hand import Hand
+from tests.scenarios.hand import Hand, at
 from tests.sim.nodes import DbtmNode
 from tests.sim.programs import CATALOGUE, DOCS, DOCUMENT, ITEMS, TABLE
 
@@ -104,3 +105,51 @@ def test_a_snapshot_outlives_a_change_of_leaders(stage: Stage) -> None:
     assert old.machine.phase in ("serving", "following")
     reader.turn_to(TABLE, new)
     assert both(reader) == (0, 0)
+
+
+@pytest.mark.parametrize("way", ["local", "global"])
+def test_a_session_sees_its_own_writes_at_a_replica_that_lags(stage: Stage, way: str) -> None:
+    """The standby waits until it has them; without the token it answers from before."""
+    node = standby(stage)
+    held = [f"{node.name}.tail.{log}" for log in ("gtl", "dbtl")]
+    for tail in held:
+        stage.world.hold(tail)
+    writer = stage.begin("writer")
+    writer.patch(TABLE, ITEMS, 1, a=7)
+    if way == "global":
+        writer.patch(DOCUMENT, DOCS, 1, a=7)
+    writer.send_commit()
+    token = writer.committed().token
+    assert (token.csn > 0) == (way == "global")
+    assert (TABLE in token.lsns) == (way == "local")
+    stranger, itself = stage.begin_snapshot("stranger"), stage.begin_snapshot("itself", token)
+    for hand in (stranger, itself):
+        hand.turn_to(TABLE, node)
+    assert both(stranger)[0] == 0
+    request = itself.send(Get(TABLE, ITEMS, at(1)))
+    for _ in range(500):
+        stage.world.step()
+    for tail in held:
+        stage.world.release(tail)
+    assert both(itself) == ((7, 7) if way == "global" else (7, 0))
+    assert request
+
+
+def test_a_snapshot_never_shows_less_than_a_strict_transaction_of_its_session(stage: Stage) -> None:
+    """It read one realm strictly, and so saw a global; the other realm must show that too."""
+    node = standby(stage)
+    held = [f"{node.name}.tail.{log}" for log in ("gtl", "dbtl")]
+    for tail in held:
+        stage.world.hold(tail)
+    write_both(stage, 4)
+    strict = stage.begin("strict")
+    document = strict.get(DOCUMENT, DOCS, 1)
+    assert document is not None
+    assert document["a"] == 4
+    strict.send_commit()
+    snapshot = stage.begin_snapshot("snapshot", strict.committed().token)
+    snapshot.turn_to(TABLE, node)
+    snapshot.send(Get(TABLE, ITEMS, at(1)))
+    for tail in held:
+        stage.world.release(tail)
+    assert both(snapshot) == (4, 4)

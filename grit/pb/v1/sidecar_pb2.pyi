@@ -1460,6 +1460,7 @@ class ExecuteResponse(_message.Message):
 
     RESULTS_FIELD_NUMBER: _builtins.int
     REALMS_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
         """One per operation, in order."""
@@ -1468,15 +1469,20 @@ class ExecuteResponse(_message.Message):
     def realms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Every realm that the transaction has touched, sorted: where Status may have to ask when the home is lost."""
 
+    @_builtins.property
+    def session(self) -> Global___SessionToken:
+        """What the transaction has read so far."""
+
     def __init__(
         self,
         *,
         results: _abc.Iterable[Global___Result] | None = ...,
         realms: _abc.Iterable[_builtins.str] | None = ...,
+        session: Global___SessionToken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["realms", b"realms", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["realms", b"realms", "results", b"results", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1557,6 +1563,7 @@ class CommitResponse(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     REPEATED_KEY_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
     txn_id: _builtins.str
     csn: _builtins.int
     """Place in the global log; 0: the transaction touched one realm, or wrote nothing."""
@@ -1566,11 +1573,15 @@ class CommitResponse(_message.Message):
     """An earlier transaction with the idempotency key had committed: this one applied nothing, txn_id is the earlier one."""
     @_builtins.property
     def lsns(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Realm -> Lsn, where known; together with csn the session token."""
+        """Realm -> Lsn of the commit, where known."""
 
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
         """Of the operations of the CommitRequest, in order."""
+
+    @_builtins.property
+    def session(self) -> Global___SessionToken:
+        """What the transaction has read and written: a later one that sends it sees at least that."""
 
     def __init__(
         self,
@@ -1581,10 +1592,11 @@ class CommitResponse(_message.Message):
         result: _builtins.bytes = ...,
         repeated_key: _builtins.bool = ...,
         results: _abc.Iterable[Global___Result] | None = ...,
+        session: Global___SessionToken | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["csn", b"csn", "lsns", b"lsns", "repeated_key", b"repeated_key", "result", b"result", "results", b"results", "txn_id", b"txn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["csn", b"csn", "lsns", b"lsns", "repeated_key", b"repeated_key", "result", b"result", "results", b"results", "session", b"session", "txn_id", b"txn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

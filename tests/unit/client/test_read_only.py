@@ -3,8 +3,11 @@
 import pytest
 
 import grit.client as grit
+from grit.core.ids import Csn, Lsn, Realm, began_at
+from grit.core.messages import Message, ReadAsked
+from grit.core.operations import Put
 from tests.unit.sidecar.roles import deployment
-from tests.unit.sidecar.shop import item, key
+from tests.unit.sidecar.shop import ITEMS, STOCK, item, key
 
 
 async def test_a_body_that_only_reads_runs_again_until_what_it_read_is_current() -> None:
@@ -66,3 +69,61 @@ async def test_an_isolation_that_there_is_not_is_an_invalid_request() -> None:
         with pytest.raises(grit.InvalidRequest, match="isolation is 'strict' or 'snapshot', not 'serializable'"):
             async with db.transaction(isolation="serializable"):  # type: ignore[arg-type]
                 raise AssertionError("never begun")
+
+
+async def test_a_session_carries_what_it_has_seen_and_written() -> None:
+    async with deployment() as (_, role), grit.connect(role.address) as db:
+        session = db.session()
+        async with session.transaction() as txn:
+            await txn.put("stock.items", item(1, price=1))
+        assert txn.token == session.token == grit.SessionToken({Realm("stock"): Lsn(1)}, Csn(0))
+        async with session.transaction() as txn:
+            await txn.put("stock.items", item(1, price=2))
+            await txn.put("basket.carts", {"owner": "ann"})
+        assert session.token == grit.SessionToken({Realm("stock"): Lsn(1)}, Csn(1))
+        async with session.read_only(isolation="snapshot") as txn:
+            assert (await txn.get("stock.items", 1))["price"] == 2
+        assert session.token.lsns == {"stock": 2}
+        assert db.token == grit.SessionToken()
+
+
+async def test_a_session_goes_on_where_another_one_left_off() -> None:
+    async with deployment() as (roles, role), grit.connect(role.address) as db:
+        done = await db.transact([Put(STOCK, ITEMS, item(1), key(1))])
+        asked: list[Message] = []
+
+        def listen(message: Message) -> bool:
+            asked.append(message)
+            return False
+
+        roles.mute = listen
+        async with db.session(done.token).read_only(isolation="snapshot") as txn:
+            await txn.count("stock.items")
+        (read,) = [message for message in asked if isinstance(message, ReadAsked)]
+        assert read.position == 1
+
+
+async def test_a_staleness_bounds_a_snapshot() -> None:
+    async with deployment() as (roles, role), grit.connect(role.address) as db:
+        asked: list[ReadAsked] = []
+
+        def listen(message: Message) -> bool:
+            if isinstance(message, ReadAsked):
+                asked.append(message)
+            return False
+
+        roles.mute = listen
+        async with db.read_only(staleness=500) as txn:
+            await txn.count("stock.items")
+        (read,) = asked
+        assert read.within is not None
+        assert read.within.fresh == began_at(read.txid) - 500
+        with pytest.raises(grit.InvalidRequest, match="staleness is in milliseconds, from 0 on, not -1"):
+            async with db.read_only(staleness=-1):
+                raise AssertionError("never begun")
+        with pytest.raises(grit.InvalidRequest, match="staleness_ms is for read-only transactions"):
+            await db.transactional(staleness=5)(txn_nothing)()
+
+
+async def txn_nothing(txn: grit.Transaction) -> None:
+    """Do nothing."""

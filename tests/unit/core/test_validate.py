@@ -344,8 +344,7 @@ def test_a_condition_is_held_against_the_catalogue_too() -> None:
     ("begin", "code"),
     [
         (Begin(snapshot=True), Code.UNSUPPORTED),
-        (Begin(read_only=True, staleness_ms=5), Code.UNSUPPORTED),
-        (Begin(staleness_ms=5), Code.UNSUPPORTED),
+        (Begin(staleness_ms=5), Code.BAD_REQUEST),
         (Begin(idempotency_key="k" * 257), Code.TOO_LARGE),
         (Begin(timeout_ms=30_001), Code.BAD_REQUEST),
     ],
@@ -384,3 +383,8 @@ def test_a_check_that_a_field_is_not_null_breaks_where_it_is() -> None:
     definition = collection("c", Shape.TABLE, {"id": ID}, checks=(there,))
     assert violated_check(definition, {}) == there
     assert violated_check(definition, {"n": 0}) is None
+
+
+def test_what_may_be_stale_is_read_as_a_snapshot() -> None:
+    assert validated_begin(Begin(read_only=True, staleness_ms=5), Limits()).snapshot
+    assert not validated_begin(Begin(read_only=True), Limits()).snapshot

@@ -4,7 +4,7 @@ import pytest
 
 from dbtm.cuts import Cuts
 from dbtm.reading import BEHIND_MS
-from grit.core.ids import Csn, Epoch, Lsn, Realm, TxnId
+from grit.core.ids import Csn, Epoch, Lsn, Millis, Realm, TxnId
 from grit.core.limits import Limits
 from grit.core.messages import ReadAnswered, ReadAsked, Within
 from grit.core.predicate import EVERYTHING, Where
@@ -79,10 +79,12 @@ def spread(rig: Rig) -> Rig:
     return rig
 
 
-def ask(rig: Rig, query: Query, low: int, high: int, *, position: int = 0, is_placed: bool = False) -> int:
+def ask(
+    rig: Rig, query: Query, low: int, high: int, *, position: int = 0, is_placed: bool = False, fresh: int = 0
+) -> int:
     """Ask for a read within a cut; return its number."""
     rig._ids += 1
-    within = Within(Csn(low), Csn(high), is_placed)
+    within = Within(Csn(low), Csn(high), is_placed, Millis(fresh))
     rig.receive(ReadAsked(rig._ids, txn(999), Lsn(position), (query,), within))
     return rig._ids
 

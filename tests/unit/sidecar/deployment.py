@@ -81,7 +81,7 @@ class MemoryRealm:
         while exact_from > 0 and [self._find(query, Lsn(exact_from - 1)) for query in asked.queries] == answers:
             exact_from = Lsn(exact_from - 1)
         rows = tuple(tuple((key, bytes(encode_record(row))) for key, row in answer) for answer in answers)
-        return ReadAnswered(asked.id, self.lsn, exact_from, rows, NOW)
+        return ReadAnswered(asked.id, self.lsn, exact_from, rows, NOW, self.csns[-1])
 
     def _read_within(self, asked: ReadAsked, within: Within) -> ReadAnswered:
         """Answer at the newest position that the Csns allow and that is not forgotten, else at the tail."""

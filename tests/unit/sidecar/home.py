@@ -9,7 +9,7 @@ from grit.core.errors import Code, GritError
 from grit.core.ids import Millis, make_txn_id
 from grit.core.limits import Limits
 from grit.core.messages import CommitAsked, Declined, ValidateAsked
-from grit.core.operations import Condition, Operation
+from grit.core.operations import Condition, Operation, SessionToken
 from grit.sidecar.events import (
     Answer,
     Answered,
@@ -62,6 +62,8 @@ class Home:
         key: str = "",
         read_only: bool = False,
         snapshot: bool = False,
+        past: SessionToken | None = None,
+        staleness_ms: int = 0,
         age: int = 0,
         limits: Limits | None = None,
         chance: int = 1,
@@ -79,6 +81,8 @@ class Home:
             idempotency_key=key,
             read_only=read_only,
             snapshot=snapshot,
+            past=past or SessionToken(),
+            staleness_ms=staleness_ms,
             age=age,
             limits=limits or Limits(),
             origin="test",

@@ -167,9 +167,9 @@ async def test_a_frame_without_a_request_is_unsupported(deployed: Deployed) -> N
     ("begin", "code"),
     [
         (pb.BeginRequest(isolation=pb.ISOLATION_SNAPSHOT), Code.UNSUPPORTED),
-        (pb.BeginRequest(read_only=True, staleness_ms=5), Code.UNSUPPORTED),
-        (pb.BeginRequest(staleness_ms=5), Code.UNSUPPORTED),
-        (pb.BeginRequest(session=pb.SessionToken(csn=1)), Code.UNSUPPORTED),
+        (pb.BeginRequest(staleness_ms=5), Code.BAD_REQUEST),
+        (pb.BeginRequest(session=pb.SessionToken(csn=-1)), Code.BAD_REQUEST),
+        (pb.BeginRequest(session=pb.SessionToken(lsns={"stock": -1})), Code.BAD_REQUEST),
         (pb.BeginRequest(timeout_ms=10**9), Code.BAD_REQUEST),
     ],
 )

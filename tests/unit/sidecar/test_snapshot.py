@@ -1,15 +1,17 @@
 """A session that reads on a cut: what it asks, of whom, and when it gives up."""
 
-from grit.core.errors import Code
-from grit.core.ids import Csn
-from grit.core.messages import ReadAsked, ValidateAsked, Within
-from grit.core.operations import Get, Operation, RowResult
+from grit.core.errors import Code, Kind
+from grit.core.ids import Csn, Lsn
+from grit.core.messages import Declined, ReadAsked, ValidateAsked, Within
+from grit.core.operations import Get, Operation, Put, RowResult, SessionToken
+from grit.sidecar.asking import LAG_WAIT_MS
 from grit.sidecar.cut import NEWEST
-from grit.sidecar.events import AskRealm
+from grit.sidecar.events import Answered, AskRealm
 from tests.unit.sidecar.deployment import MemoryDeployment
-from tests.unit.sidecar.home import Home, everything, nothing
+from tests.unit.sidecar.home import BEGAN, Home, everything, nothing
 from tests.unit.sidecar.shop import BASKET, CARTS, CATALOGUE, ITEMS, STOCK, item, key
 
+BEHIND_MS = 2_000
 STOCKED, CARTED = Get(STOCK, ITEMS, key(1), ("price",)), Get(BASKET, CARTS, key("ann"), ("total",))
 
 
@@ -34,9 +36,9 @@ def uneven() -> MemoryDeployment:
     return realms
 
 
-def reader(realms: MemoryDeployment) -> Home:
+def reader(realms: MemoryDeployment, past: SessionToken | None = None) -> Home:
     """Begin a snapshot."""
-    return Home(realms, read_only=True, snapshot=True)
+    return Home(realms, read_only=True, snapshot=True, past=past)
 
 
 def values(home: Home, *operations: Operation) -> list[int]:
@@ -154,3 +156,85 @@ def test_an_exception_on_a_snapshot_is_true_on_its_cut() -> None:
     values(home, STOCKED)
     spread(realms, 4)
     assert home.rollback(validate=True).reads_valid
+
+
+# --- bounded staleness ------------------------------------------------------------------------------------
+
+
+def test_a_bound_on_staleness_counts_back_from_the_begin_and_goes_with_every_question() -> None:
+    home = Home(uneven(), read_only=True, snapshot=True, staleness_ms=300)
+    values(home, STOCKED, CARTED)
+    asks = [*asked(home, "stock"), *asked(home, "basket")]
+    assert len(asks) == 3
+    assert {ask.within.fresh for ask in asks if ask.within is not None} == {BEGAN - 300}
+
+
+def test_a_snapshot_without_a_bound_may_be_as_old_as_it_is() -> None:
+    home = reader(deployment())
+    values(home, STOCKED)
+    assert [one.within for one in asked(home, "stock")] == [Within(Csn(0), NEWEST)]
+
+
+def test_what_every_replica_is_too_far_behind_for_is_lagging_and_may_be_tried_again() -> None:
+    home = Home(deployment(), read_only=True, snapshot=True, staleness_ms=300)
+    home.hold = everything
+    request = home.start(STOCKED)
+    text = "realm stock has not reached what is known to be as new as asked for in 2 s"
+    for waited in range(0, LAG_WAIT_MS + BEHIND_MS, BEHIND_MS):
+        assert not home.is_answered(request), waited
+        held, home.held = home.held[-1], []
+        home.take(Answered(Declined(held.message.id, Code.LAGGING.value, text, 200)))
+        home.wait(BEHIND_MS)
+    error = home.failure(request)
+    assert (error.code, error.kind) == (Code.LAGGING, Kind.UNAVAILABLE)
+    assert "as new as asked for" in error.message
+
+
+# --- sessions ---------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_of_a_session_lies_at_or_above_what_the_session_has_seen() -> None:
+    home = reader(deployment(), SessionToken({STOCK: Lsn(2)}, Csn(3)))
+    values(home, STOCKED, CARTED)
+    (stock,), (basket,) = asked(home, "stock"), asked(home, "basket")
+    assert (stock.position, stock.within) == (2, Within(Csn(3), NEWEST))
+    assert (basket.position, basket.within) == (0, Within(Csn(3), NEWEST))
+
+
+def test_a_realm_that_the_session_has_seen_further_does_not_go_back_below_that() -> None:
+    """One realm lags, the other one's local was seen: the first comes forward, though the second remembers."""
+    realms = uneven()
+    home = reader(realms, SessionToken({BASKET: Lsn(4)}, Csn(0)))
+    home.hold = lambda _: len(asked(home, "stock")) == 2
+    home.start(STOCKED, CARTED)
+    (held,) = home.held
+    assert isinstance(held.message, ReadAsked)
+    assert held.message.within == Within(Csn(4), NEWEST)
+
+
+def test_a_strict_read_of_a_session_waits_for_what_it_has_seen_too() -> None:
+    home = Home(deployment(), past=SessionToken({STOCK: Lsn(3)}, Csn(3)))
+    home.run(STOCKED)
+    (stock,) = asked(home, "stock")
+    assert (stock.position, stock.within) == (3, None)
+
+
+def test_what_a_part_has_not_read_has_no_position_though_its_session_has() -> None:
+    home = Home(deployment(), past=SessionToken({STOCK: Lsn(3)}, Csn(3)))
+    home.run(Put(STOCK, ITEMS, item(2), key(2)))
+    home.commit()
+    assert home.realms["stock"].parts[-1].position == 0
+
+
+def test_a_token_grows_with_reads_and_holds_the_lsn_of_a_local() -> None:
+    home = Home(deployment())
+    assert home.run(STOCKED).token == SessionToken({STOCK: Lsn(3)}, Csn(3))
+    home.run(Put(STOCK, ITEMS, item(2), key(2)))
+    assert home.commit().token == SessionToken({STOCK: Lsn(4)}, Csn(3))
+
+
+def test_a_token_of_a_global_holds_its_csn() -> None:
+    home = Home(deployment())
+    home.run(Put(STOCK, ITEMS, item(2), key(2)), Put(BASKET, CARTS, {"owner": "bob"}, key("bob")))
+    token = home.commit().token
+    assert token == SessionToken({}, Csn(1))
