@@ -65,6 +65,11 @@ class Cuts:
         at = bisect_right(self._lsns, position)
         return Csn(self._csns[at] - 1) if at < len(self._csns) else max(through, self.csn)
 
+    def lsn_of(self, csn: Csn) -> Lsn:
+        """Return where the newest global up to a Csn stands; the floor when that is not remembered."""
+        at = bisect_right(self._csns, csn)
+        return self._lsns[at - 1] if at else self.floor
+
     def newest_position(self, csn: Csn, tail: Lsn) -> Lsn:
         """Return the newest position that shows nothing above a Csn; below the floor when that is not remembered."""
         if self._floor_csn > csn:

@@ -21,6 +21,7 @@ commit). Everything is acknowledged from the fold.
 
 from typing import Any
 
+from dbtm.applying import Applying
 from dbtm.brake import Brake
 from dbtm.certify import Certifier
 from dbtm.confirming import Confirming
@@ -42,6 +43,7 @@ from grit.core.fold import DbtlFolded
 from grit.core.ids import Epoch, LeaderId, LinkId, Lsn, Millis, Offset
 from grit.core.limits import Limits
 from grit.core.messages import (
+    AppliedAsked,
     CommitAsked,
     Decided,
     Declined,
@@ -97,6 +99,10 @@ POSITION_MS = 200
 """So often an overlay that holds something asks how far the player is."""
 
 
+Asked = ReadAsked | ExtendAsked | AppliedAsked | ValidateAsked | CommitAsked | StatusAsked
+"""What homes ask."""
+
+
 class DbtmMachine:
     """`step` an event, carry out the effects in order. See `grit.core.steps` and `dbtm.effects`."""
 
@@ -129,6 +135,7 @@ class DbtmMachine:
         self._freshness = Freshness(self._ledger, self._voting.gtl, self._effects)
         told = (self._voting.durable_through, self._other_leader, self._freshness)
         self._reading = Reading(self._realm, self._ledger, *aside, *told)
+        self._applying = Applying(self._realm, self._ledger, *aside)
         self._freeing = Freeing(self._ledger, self._voting.gtl, *shared[4:], lambda record: self._append(GTL, record))
         self._brake = Brake(self._ledger, self._limits)
         self._merge = Merge(self._ledger, self._desk, self._clock, lambda: self._retry_in(Phase.MERGING))
@@ -191,6 +198,7 @@ class DbtmMachine:
         elif isinstance(event, LinkClosed):
             self._voting.closed(event.link)
             self._reading.closed(event.link)
+            self._applying.closed(event.link)
         elif isinstance(event, SeatWon | SeatLost):
             self._election.told(event)
         elif isinstance(event, DrainAsked):
@@ -216,13 +224,11 @@ class DbtmMachine:
                 self._look_again()
         elif isinstance(message, DescribeAsked):
             self._effects.append(Send(link, DescribeAnswered(message.id, self.describe())))
-        elif isinstance(message, ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | StatusAsked):
+        elif isinstance(message, Asked):
             self._asked(link, message)
 
-    def _asked(
-        self, link: LinkId, message: ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | StatusAsked
-    ) -> None:
-        is_read = isinstance(message, ReadAsked | ExtendAsked)
+    def _asked(self, link: LinkId, message: Asked) -> None:
+        is_read = isinstance(message, ReadAsked | ExtendAsked | AppliedAsked)
         if self.phase not in (READING if is_read else (Phase.SERVING,)):
             text = f"realm {self._realm}: its DBTM is {self.phase.value}"
             declined = Declined(message.id, Code.NO_LEADER.value, text, RETRY_MS, self._other_leader())
@@ -231,6 +237,8 @@ class DbtmMachine:
             self._reading.asked(self._clock.now, link, message)
         elif isinstance(message, ExtendAsked):
             self._reading.extend(self._clock.now, link, message)
+        elif isinstance(message, AppliedAsked):
+            self._applying.asked(self._clock.now, link, message)
         elif isinstance(message, ValidateAsked):
             self._confirming.asked(link, message)
         elif isinstance(message, CommitAsked):
@@ -490,6 +498,7 @@ class DbtmMachine:
         self._reading.decline_all(Code.NO_LEADER, f"realm {self._realm} has no leader now", leader)
         self._confirming.decline_all(f"realm {self._realm} has no leader now", leader)
         self._desk.drop()
+        self._applying.drop()
         self._is_asking_position = False
         self._ledger.forget_in_flight()
         self._merge.drop()
@@ -526,6 +535,7 @@ class DbtmMachine:
         if self.phase not in READING:
             return
         self._reading.tick(now)
+        self._applying.tick(now)
         is_behind = self._ledger.overlay.applied < self._ledger.tail
         if is_behind and not self._is_asking_position and now - self._asked_position >= POSITION_MS:
             self._asked_position = now
@@ -620,5 +630,6 @@ class DbtmMachine:
             "history": ledger.history.size(),
             "validating": self._confirming.count(),
             "held": self._brake.count(),
+            "applying": self._applying.count(),
             **self._locals.count(),
         }

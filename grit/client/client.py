@@ -49,6 +49,8 @@ ATTEMPTS_MAX = 8
 
 
 Isolation = Literal["strict", "snapshot"]
+Ack = Literal["decided", "applied"]
+_ACKS: Mapping[str, pb.Ack.ValueType] = {"decided": pb.ACK_DECIDED, "applied": pb.ACK_APPLIED}
 _ISOLATIONS: Mapping[str, pb.Isolation.ValueType] = {
     "strict": pb.ISOLATION_STRICT_SERIALIZABLE,
     "snapshot": pb.ISOLATION_SNAPSHOT,
@@ -64,6 +66,7 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     isolation: Isolation = "strict"
     staleness: int = 0
+    ack: Ack = "decided"
     age: int = 0
 
 
@@ -85,6 +88,7 @@ class Transacted(msgspec.Struct, frozen=True):
         results: Of the operations, in order.
         repeated: An earlier transaction had committed with the idempotency key: this one applied nothing.
         token: What it has read and written: see `Client.session`.
+        applied: With ack "applied": every database has it. False: not yet, as far as is known.
     """
 
     txid: str
@@ -92,6 +96,7 @@ class Transacted(msgspec.Struct, frozen=True):
     result: bytes
     repeated: bool
     token: SessionToken = SessionToken()
+    applied: bool = False
 
 
 class Client:
@@ -150,6 +155,7 @@ class Client:
         read_only: bool = False,
         isolation: Isolation = "strict",
         staleness: int = 0,
+        ack: Ack = "decided",
     ) -> Callable[[Callable[Concatenate[Transaction, P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
         """Make of `async def body(txn, ...)` a function that runs it in a transaction, again when it must.
 
@@ -165,6 +171,7 @@ class Client:
             read_only: Writes are refused, those of called services too.
             isolation: "snapshot" reads from one cut over all realms, which need not be the newest state.
             staleness: With `read_only`: as `read_only`.
+            ack: "applied" answers when every database has what was written, or after some seconds: `Transaction.applied`.
 
         Raises:
             TxnAborted: From the function: every attempt was aborted.
@@ -180,6 +187,7 @@ class Client:
                 read_only=read_only,
                 isolation=isolation,
                 staleness=staleness,
+                ack=ack,
             )
 
             @functools.wraps(body)
@@ -203,6 +211,7 @@ class Client:
         idempotency_key: str = "",
         read_only: bool = False,
         isolation: Isolation = "strict",
+        ack: Ack = "decided",
     ) -> AbstractAsyncContextManager[Transaction]:
         """Return `async with db.transaction() as txn`: one attempt, committed at the end of the block.
 
@@ -218,6 +227,7 @@ class Client:
             idempotency_key=idempotency_key,
             read_only=read_only,
             isolation=isolation,
+            ack=ack,
         )
         return _Attempts(self, begin, 1)
 
@@ -264,6 +274,7 @@ class Client:
         timeout_ms: int = 0,
         name: str = "",
         max_attempts: int = ATTEMPTS_MAX,
+        ack: Ack = "decided",
     ) -> Transacted:
         """Begin, check the conditions, run the operations and commit, in one round trip; again when aborted.
 
@@ -275,12 +286,14 @@ class Client:
             timeout_ms: Of each attempt.
             name: For messages and traces.
             max_attempts: How often at most.
+            ack: As `transactional`.
 
         Raises:
             GritError: As `transactional`; InvalidRequest.
         """
         begin = Begin(name=name, timeout_ms=timeout_ms, idempotency_key=idempotency_key)
         request = pb.TransactRequest(
+            ack=_ack_of(ack),
             conditions=[encode_condition(one.core) for one in conditions],
             operations=[encode_operation(one) for one in operations],
             result=result,
@@ -307,7 +320,7 @@ class Client:
                 token = decode_token(commit.session)
                 self.see(token)
                 results = tuple(decode_results(commit.results))
-                return Transacted(commit.txn_id, results, commit.result, commit.repeated_key, token)
+                return Transacted(commit.txn_id, results, commit.result, commit.repeated_key, token, commit.applied)
             await retries.pause()
 
     async def status(self, txid: str = "", realms: Sequence[str] = (), *, idempotency_key: str = "") -> Outcome:
@@ -357,6 +370,7 @@ class Client:
         Raises:
             GritError: Unavailable; InvalidRequest.
         """
+        _ack_of(begin.ack)
         response: pb.BeginResponse = await self.stream().ask("begin", self.begin_request(begin))
         has_key = bool(begin.idempotency_key)
         return Transaction(
@@ -422,6 +436,12 @@ class Client:
             raise typed(error) from error
         except grpc.aio.AioRpcError as failure:
             raise typed(error_of_call(failure, commits=True)) from failure
+
+
+def _ack_of(ack: str) -> pb.Ack.ValueType:
+    if ack not in _ACKS:
+        raise invalid(f"ack is {' or '.join(map(repr, _ACKS))}, not {ack!r}")
+    return _ACKS[ack]
 
 
 class _Retries:
@@ -506,7 +526,7 @@ class _Attempts(AbstractAsyncContextManager[Transaction]):
         txn = self._txn
         assert txn is not None
         try:
-            await txn.commit()
+            await txn.commit(_ack_of(self._begin.ack))
         except (TxnAborted, Unavailable) as error:
             await self._end(txn)
             return error

@@ -73,6 +73,7 @@ class Transaction:
         call: The call that it runs in, in a called service; "" in the service that began it.
         kept: What `keep` left, if anything.
         token: What it has read, and, once it is committed, written: see `Client.session`.
+        applied: Once it is committed with ack "applied": every database has it. False: not yet, as far as is known.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Transaction:
         self.realms: set[str] = set()
         self.kept: Kept | None = None
         self.token = SessionToken()
+        self.applied = False
         self._see = see
         self._has_key = has_key
         self._stream = stream
@@ -331,7 +333,7 @@ class Transaction:
 
     # --- the end, called by the client -----------------------------------------------------------------
 
-    async def commit(self) -> None:
+    async def commit(self, ack: pb.Ack.ValueType = pb.ACK_DECIDED) -> None:
         """Send the last writes and the commit, with what is to be kept.
 
         Raises:
@@ -352,6 +354,7 @@ class Transaction:
             sequence=self._sequence,
             operations=[asked.message for asked in buffer],
             result=b"" if self.kept is None else self.kept.result,
+            ack=ack,
             packed_results=True,
         )
         try:
@@ -359,6 +362,7 @@ class Transaction:
         except InvalidRequest as error:
             raise _of_home(error) from error
         self.saw(decode_token(response.session))
+        self.applied = response.applied
         if response.repeated_key:
             self.repeats(response.result)
 

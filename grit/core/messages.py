@@ -114,6 +114,21 @@ class ValidateAnswered(_Message, frozen=True, tag="validate_ok"):
     now: Millis
 
 
+class AppliedAsked(_Message, frozen=True, tag="applied"):
+    """Has the database of this realm applied the local with `lsn`, or, when that is 0, the global with `csn`? Answered when it has."""
+
+    id: int
+    lsn: Lsn
+    csn: Csn
+
+
+class AppliedAnswered(_Message, frozen=True, tag="applied_ok"):
+    """It has, up to `lsn`."""
+
+    id: int
+    lsn: Lsn
+
+
 class CommitAsked(_Message, frozen=True, tag="commit"):
     """Commit a local transaction. Sent once; a lost answer is resolved by `StatusAsked`."""
 
@@ -285,6 +300,8 @@ Message = (
     | ExtendAnswered
     | ValidateAsked
     | ValidateAnswered
+    | AppliedAsked
+    | AppliedAnswered
     | CommitAsked
     | SubmitAsked
     | StatusAsked

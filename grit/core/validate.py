@@ -67,12 +67,8 @@ def validated_begin(begin: Begin, limits: Limits) -> Begin:
     """Return how the transaction begins, with its time-out filled in; what may be stale is a snapshot.
 
     Raises:
-        GritError: UNSUPPORTED for what this release does not have; TOO_LARGE; BAD_REQUEST.
+        GritError: TOO_LARGE; BAD_REQUEST.
     """
-    if begin.snapshot and not begin.read_only:
-        raise GritError(
-            Code.UNSUPPORTED, "isolation snapshot is for read-only transactions yet: set read_only, or leave it out"
-        )
     if begin.staleness_ms and not begin.read_only:
         raise GritError.bad_request("staleness_ms is for read-only transactions: set read_only, or leave it out")
     if len(begin.idempotency_key) > IDEMPOTENCY_KEY_MAX:

@@ -12,6 +12,8 @@ from enum import Enum
 from grit.core.errors import Code, GritError
 from grit.core.ids import Millis, Realm, TxnId
 from grit.core.messages import (
+    AppliedAnswered,
+    AppliedAsked,
     CommitAsked,
     Declined,
     ExtendAnswered,
@@ -40,8 +42,8 @@ SILENCE_MS = 500
 LAG_WAIT_MS = 5_000
 """A read that every replica is too far behind for is given up after so long."""
 
-RealmAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered
-MakeQuestion = Callable[[int], ReadAsked | ExtendAsked | ValidateAsked]
+RealmAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered | AppliedAnswered
+MakeQuestion = Callable[[int], ReadAsked | ExtendAsked | ValidateAsked | AppliedAsked]
 
 
 class Who(Enum):

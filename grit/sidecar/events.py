@@ -9,6 +9,8 @@ import msgspec
 from grit.core.errors import GritError
 from grit.core.ids import Realm
 from grit.core.messages import (
+    AppliedAnswered,
+    AppliedAsked,
     CommitAsked,
     Declined,
     ExtendAnswered,
@@ -59,6 +61,7 @@ class CommitRequested(msgspec.Struct, frozen=True):
     result: bytes = b""
     confirmed: tuple[tuple[str, int], ...] = ()
     refusal: GritError | None = None
+    ack_applied: bool = False
 
 
 class RollbackRequested(msgspec.Struct, frozen=True):
@@ -106,7 +109,7 @@ class CallDropped(msgspec.Struct, frozen=True):
     call: str
 
 
-ToAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered | OutcomeAnswered | Declined
+ToAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered | AppliedAnswered | OutcomeAnswered | Declined
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -153,7 +156,7 @@ class AskRealm(msgspec.Struct, frozen=True):
     """
 
     realm: Realm
-    message: ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | StatusAsked
+    message: ReadAsked | ExtendAsked | ValidateAsked | AppliedAsked | CommitAsked | StatusAsked
     anywhere: bool = False
     beside: int = 0
 
@@ -181,6 +184,7 @@ class Committed(msgspec.Struct, frozen=True):
         repeated: An earlier transaction had committed with the idempotency key, `outcome` is its own; this one applied
             nothing.
         token: What was read and written: who sends it with a later transaction sees at least that.
+        is_applied: With `ack_applied`: every database has it; False = not yet, as far as is known.
     """
 
     outcome: Outcome
@@ -188,6 +192,7 @@ class Committed(msgspec.Struct, frozen=True):
     results: tuple[Result, ...] = ()
     repeated: bool = False
     token: SessionToken = SessionToken()
+    is_applied: bool = False
 
 
 class RolledBack(msgspec.Struct, frozen=True):

@@ -64,6 +64,7 @@ class _Segment:
         self.rows: dict[int, tuple[Rows, ...]] = {}
         self.waiting: set[Realm] = set()
         self.answers: dict[Realm, ReadAnswered] = {}
+        self.then: Callable[[], None] | None = None
 
     def queries(self) -> dict[Realm, tuple[Query, ...]]:
         """Return what each realm is asked, in the order of the plans."""
@@ -137,6 +138,22 @@ class Execution:
     def stop(self) -> None:
         """Leave the work as it is; the caller forgets the questions."""
         self._work = None
+
+    def place(self, then: Callable[[], None]) -> None:
+        """Give realms that a snapshot only writes their positions on its cut; `then`: when they have them.
+
+        One that has read nothing anywhere has no cut: its writes are blind.
+        """
+        is_placed = any(part.is_placed for part in self.parts.values())
+        new = [part for _, part in sorted(self.parts.items()) if len(part.buffer) and not part.is_placed]
+        if self._cut is None or not is_placed or not new:
+            then()
+            return
+        self._segment = _Segment()
+        self._segment.then = then
+        self._segment.waiting = {part.realm for part in new}
+        for part in new:
+            self._ask_on_cut(part, (), self._cut.within())
 
     def _go_on(self) -> None:
         """Take steps until the realms must be asked, or the end."""
@@ -234,12 +251,13 @@ class Execution:
         if again:
             segment.waiting = set(again)
             for realm, within in again.items():
-                self._ask_on_cut(self._part(realm), segment.queries()[realm], within)
+                self._ask_on_cut(self._part(realm), segment.queries().get(realm, ()), within)
             return
         for realm, answer in segment.answers.items():
             self._part(realm).place(answer.position, answer.low)
             segment.take(realm, answer.rows)
-        self._finish_segment()
+        then = segment.then or self._finish_segment
+        then()
 
     def _answered(self, realm: Realm, answer: RealmAnswer) -> None:
         assert isinstance(answer, ReadAnswered)

@@ -14,6 +14,8 @@ import msgspec
 from grit.core.errors import Code
 from grit.core.ids import LinkId, Realm
 from grit.core.messages import (
+    AppliedAnswered,
+    AppliedAsked,
     CancelAsked,
     CommitAsked,
     Declined,
@@ -36,8 +38,20 @@ from grit.sidecar.clock import Clock
 
 NO_LINK_RETRY_MS = 50
 
-Asked = ReadAsked | ExtendAsked | ValidateAsked | CommitAsked | SubmitAsked | StatusAsked | CancelAsked | DescribeAsked
-PeerAnswer = ReadAnswered | ExtendAnswered | ValidateAnswered | OutcomeAnswered | DescribeAnswered | Declined
+Asked = (
+    ReadAsked
+    | ExtendAsked
+    | ValidateAsked
+    | AppliedAsked
+    | CommitAsked
+    | SubmitAsked
+    | StatusAsked
+    | CancelAsked
+    | DescribeAsked
+)
+PeerAnswer = (
+    ReadAnswered | ExtendAnswered | ValidateAnswered | AppliedAnswered | OutcomeAnswered | DescribeAnswered | Declined
+)
 
 
 class Asker(msgspec.Struct, frozen=True, eq=False):

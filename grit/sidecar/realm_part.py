@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from grit.core.catalog import RealmDef
 from grit.core.ids import Csn, Lsn
-from grit.core.parts import KeyRead, Part, Read
+from grit.core.parts import Act, KeyRead, Part, Read, Write, decode_changes
 from grit.sidecar.writes import WriteBuffer
 
 
@@ -75,8 +75,13 @@ class RealmPart:
                 self._read_bytes += len(read.collection) + 8 + len(_bytes_of(read))
 
     def part(self) -> Part:
-        """Return what is certified at commit."""
-        return Part(self.position, self.reads, self.buffer.writes())
+        """Return what is certified at commit: what was read, of a snapshot what it writes, as if it had read that.
+
+        So whoever else wrote it since is noticed, and what a snapshot only read may have changed.
+        """
+        writes = self.buffer.writes()
+        reads = tuple(read for write in writes for read in _reads_of(write)) if self.is_placed else self.reads
+        return Part(self.position, reads, writes)
 
     def _is_covered(self, read: Read) -> bool:
         return (
@@ -84,6 +89,14 @@ class RealmPart:
             and read.fields is not None
             and KeyRead(read.collection, read.key, None) in self._reads
         )
+
+
+def _reads_of(write: Write) -> tuple[KeyRead, ...]:
+    """Return what must not have been written since, for a write to be the first: increments follow each other in any order."""
+    if write.act != Act.CHANGE:
+        return (KeyRead(write.collection, write.key),)
+    fields = tuple(sorted(decode_changes(write.fields)))
+    return (KeyRead(write.collection, write.key, fields),) if fields else ()
 
 
 def _bytes_of(read: Read) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from google.protobuf.message import Message as ProtoMessage
 
 from grit.core.catalog import RealmDef
-from grit.core.errors import Code, GritError
+from grit.core.errors import GritError
 from grit.core.ids import Lsn, Realm, TxnId
 from grit.core.limits import Limits
 from grit.core.operations import Begin, Operation
@@ -90,7 +90,6 @@ class Requests:
 
     async def commit(self, request: pb.CommitRequest) -> pb.CommitResponse:
         """Commit."""
-        _expect_decided(request.ack)
         found = self._find(request.txn_id)
         operations, refusal = self._operations(request.operations)
         confirmed = tuple((call.call_id, call.operations) for call in request.confirmed_calls)
@@ -98,7 +97,14 @@ class Requests:
             reply = await self._sessions.ask(
                 found,
                 lambda number: CommitRequested(
-                    number, operations, (), request.sequence, request.result, confirmed, refusal
+                    number,
+                    operations,
+                    (),
+                    request.sequence,
+                    request.result,
+                    confirmed,
+                    refusal,
+                    request.ack == pb.ACK_APPLIED,
                 ),
             )
         return _commit_response(found.session.txid, reply, packed=request.packed_results)
@@ -117,7 +123,6 @@ class Requests:
 
     async def transact(self, request: pb.TransactRequest) -> pb.TransactResponse:
         """Begin, check, run and commit in one."""
-        _expect_decided(request.ack)
         with start_span("sidecar.transact", request.begin.traceparent):
             conditions = tuple(
                 validated_condition(decode_condition(one, f"conditions[{at}]"), self._catalogue, self._limits)
@@ -128,7 +133,14 @@ class Requests:
                 raise refusal
             found = self._begin(request.begin)
             reply = await self._sessions.ask(
-                found, lambda number: CommitRequested(number, operations, conditions, result=request.result)
+                found,
+                lambda number: CommitRequested(
+                    number,
+                    operations,
+                    conditions,
+                    result=request.result,
+                    ack_applied=request.ack == pb.ACK_APPLIED,
+                ),
             )
         commit = _commit_response(found.session.txid, reply, packed=request.packed_results)
         return pb.TransactResponse(commit=commit)
@@ -215,9 +227,6 @@ def _commit_response(asked: TxnId, reply: Reply, *, packed: bool) -> pb.CommitRe
     outcome = reply.outcome
     assert outcome.state == State.COMMITTED
     lsns = {reply.realms[0]: outcome.lsn} if outcome.lsn and len(reply.realms) == 1 else dict[Realm, Lsn]()
-    return encode_commit(asked, outcome, lsns, reply.results, token=reply.token, packed=packed)
-
-
-def _expect_decided(ack: pb.Ack.ValueType) -> None:
-    if ack == pb.ACK_APPLIED:
-        raise GritError(Code.UNSUPPORTED, "ack APPLIED is not supported yet: leave it out")
+    response = encode_commit(asked, outcome, lsns, reply.results, token=reply.token, packed=packed)
+    response.applied = reply.is_applied
+    return response

@@ -1,7 +1,7 @@
 r"""One open transaction, as a pure machine: what it read and wrote, the calls that it made, and its end.
 
-    OPEN --commit--> SETTLING --calls settled, work done--> DECIDING --outcome--> OVER
-      |                             |                          \--never admitted--> OPEN
+    OPEN --commit--> SETTLING --calls settled, work done--> PLACING --> DECIDING --outcome--> APPLYING --> OVER
+      |                             |                                      \--never admitted--> OPEN
       |                             \--nothing was written--> VALIDATING --reads confirmed, or not--> OVER
       |--an answer about the data--> its reads are validated --> doomed with it, or with the conflict
       \--conflict, limit, time-out--> doomed: every later operation and commit is answered with the same error
@@ -27,6 +27,7 @@ from grit.core.messages import CommitAsked, SubmitAsked
 from grit.core.operations import Operation, SessionToken
 from grit.core.outcome import Outcome, State
 from grit.core.parts import encode_part
+from grit.sidecar.applied import Applied
 from grit.sidecar.asking import Asking, Verdict
 from grit.sidecar.calls import Call, Calls, is_within
 from grit.sidecar.cut import NEVER, Cut
@@ -92,7 +93,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class _Phase(Enum):
     OPEN = "open"
     SETTLING = "settling"
+    PLACING = "placing"
     DECIDING = "deciding"
+    APPLYING = "applying"
     VALIDATING = "validating"
     OVER = "over"
 
@@ -149,6 +152,7 @@ class Session:
         self._numbered: dict[str, _Numbered] = {}
         self._committing: _Job | None = None
         self._commit: CommitRequested | None = None
+        self._applied: Applied | None = None
         self._settling_since = Millis(0)
         self._owed_since: Millis | None = None
         self._now = Millis(0)
@@ -167,12 +171,12 @@ class Session:
 
     @property
     def is_deciding(self) -> bool:
-        """Tell whether a commit is on its way, and its outcome must be waited for."""
-        return self._phase == _Phase.DECIDING
+        """Tell whether a commit is on its way, and its outcome must be waited for; or it has one."""
+        return self._phase in (_Phase.DECIDING, _Phase.APPLYING)
 
     @property
     def _is_ending(self) -> bool:
-        return self._phase in (_Phase.DECIDING, _Phase.VALIDATING)
+        return self.is_deciding or self._phase in (_Phase.PLACING, _Phase.VALIDATING)
 
     @property
     def deadline(self) -> Millis:
@@ -422,14 +426,22 @@ class Session:
             self._doomed(_lost_branch(unsettled[0]))
 
     def _decide(self) -> None:
-        commit = self._commit
-        assert commit is not None
-        touched = self._touched()
-        if not any(len(part.buffer) for part in touched):
+        if any(len(part.buffer) for part in self._touched()):
+            self._phase = _Phase.PLACING
+            self._execution.place(self._send_parts)
+        else:
             self._phase = _Phase.VALIDATING
             self._validate(self._validated)
-            return
-        parts = tuple((part.realm, encode_part(part.part())) for part in touched)
+
+    def _send_parts(self) -> None:
+        """Commit what was written; a realm that was only read takes part too, unless a snapshot has read it."""
+        commit = self._commit
+        assert commit is not None
+        parts = tuple(
+            (part.realm, encode_part(part.part()))
+            for part in self._touched()
+            if len(part.buffer) or not self._options.snapshot
+        )
         size, most = sum(len(data) for _, data in parts), self._options.limits.transaction_bytes
         if size > most:
             self._doomed(
@@ -467,12 +479,28 @@ class Session:
         if verdict.state == State.COMMITTED:
             repeated = verdict.txid != self.txid
             token = self._token(verdict, arbiter)
-            self._reply(job, Committed(verdict, self._realms(), tuple(job.work.results), repeated, token))
-            self._over(verdict, who, None)
+            reply = Committed(verdict, self._realms(), tuple(job.work.results), repeated, token)
+            self._await_applied(job, reply, partial(self._over, verdict, who, None))
             return
         error = verdict.error()
         self._reply(job, error)
         self._over(verdict if verdict.state == State.ABORTED else None, who, error)
+
+    def _await_applied(self, job: _Job, reply: Committed, over: Callable[[], None]) -> None:
+        """Answer a commit; when the databases have it, if that was asked for."""
+
+        def answer(*, is_applied: bool) -> None:
+            self._applied = None
+            self._reply(job, msgspec.structs.replace(reply, is_applied=is_applied))
+            over()
+
+        if self._commit is None or not self._commit.ack_applied:
+            answer(is_applied=False)
+            return
+        self._phase = _Phase.APPLYING
+        written = [part.realm for part in self._touched() if len(part.buffer)]
+        self._applied = Applied(written, reply.outcome, self._asking, lambda done: answer(is_applied=done), self._now)
+        self._applied.start()
 
     def _validate(self, then: Callable[[GritError | None], None]) -> None:
         """Validate the reads so far; `then` takes None when they are current, else why the transaction must abort.
@@ -492,7 +520,8 @@ class Session:
             return
         outcome = Outcome(self.txid, State.COMMITTED)
         token = self._token(outcome, None)
-        self._reply(job, Committed(outcome, self._realms(), tuple(job.work.results), token=token))
+        results = tuple(job.work.results)
+        self._reply(job, Committed(outcome, self._realms(), results, token=token, is_applied=True))
         self._over(outcome, None, None)
 
     def _token(self, outcome: Outcome, arbiter: Realm | None) -> SessionToken:
@@ -514,12 +543,16 @@ class Session:
             self._expired(GritError(Code.TIMED_OUT, f"transaction {self.txid} was open for longer than {took:,} ms"))
             return
         self._asking.tick(self._now)
+        if self._applied is not None:
+            self._applied.tick(self._now)
         self._go_on()
         if self._owed_since is not None and self._now - self._owed_since >= BRANCH_WAIT_MS and not self.is_over:
             self._doomed(_lost_branch(self._calls.unsettled()[0]))
 
     def _expired(self, error: GritError) -> None:
-        if not self.is_deciding and not self.is_over:
+        if self._applied is not None:
+            self._applied.give_up()
+        elif not self.is_deciding and not self.is_over:
             self._doomed(error)
             self._over(None, None, self._doom)
 

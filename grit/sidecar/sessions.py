@@ -15,7 +15,15 @@ from grit.core.catalog import RealmDef
 from grit.core.errors import Code, GritError
 from grit.core.ids import Millis, Realm, TxnId, make_txn_id
 from grit.core.limits import Limits
-from grit.core.messages import CommitAsked, ExtendAsked, ReadAsked, StatusAsked, SubmitAsked, ValidateAsked
+from grit.core.messages import (
+    AppliedAsked,
+    CommitAsked,
+    ExtendAsked,
+    ReadAsked,
+    StatusAsked,
+    SubmitAsked,
+    ValidateAsked,
+)
 from grit.core.operations import Begin
 from grit.runtime.loop import Loop
 from grit.sidecar.clock import Clock
@@ -47,6 +55,7 @@ _SPANS = {
     ReadAsked: "sidecar.read",
     ExtendAsked: "sidecar.extend",
     ValidateAsked: "sidecar.validate",
+    AppliedAsked: "sidecar.ask_applied",
     CommitAsked: "sidecar.commit_local",
     SubmitAsked: "sidecar.commit_global",
     StatusAsked: "sidecar.ask_status",

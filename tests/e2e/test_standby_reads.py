@@ -39,3 +39,18 @@ async def test_a_transaction_reads_at_the_standby_while_the_leader_is_stopped(do
         async with db.transaction(read_only=True) as reader:
             assert await reader.get("orders.stock", "pen") == {"product": "pen", "on_hand": 3, "sold": 0}
             doubled.processes[LEADER].signal(signal.SIGCONT)  # it alone can confirm that this is the newest
+
+
+async def test_snapshots_begin_and_end_while_the_leader_is_stopped(doubled: Deployment) -> None:
+    async with grit.connect(doubled.sidecar) as db:
+        session = db.session()
+        async with session.transaction() as txn:
+            await txn.put("orders.stock", {"product": "pen", "on_hand": 3, "sold": 0})
+            await txn.put("carts.carts", {"customer": "ann", "items": ["pen"]})
+        async with session.read_only(isolation="snapshot") as reader:
+            assert await reader.get("carts.carts", "ann")
+        pause_between_appends(doubled, LEADER)
+        for staleness in (0, 1_000):
+            async with session.read_only(isolation="snapshot", staleness=staleness) as reader:
+                assert await reader.get("orders.stock", "pen") == {"product": "pen", "on_hand": 3, "sold": 0}
+                assert await reader.get("carts.carts", "ann")

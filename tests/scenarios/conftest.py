@@ -20,9 +20,9 @@ class Stage:
         """Begin a transaction at a home of its own."""
         return Hand(self.cluster, name, age=age, key=key)
 
-    def begin_snapshot(self, name: str, past: SessionToken | None = None) -> Hand:
+    def begin_snapshot(self, name: str, past: SessionToken | None = None, *, read_only: bool = True) -> Hand:
         """Begin one that reads a snapshot, at a home of its own."""
-        return Hand(self.cluster, name, read_only=True, snapshot=True, past=past)
+        return Hand(self.cluster, name, read_only=read_only, snapshot=True, past=past)
 
 
 @pytest.fixture(params=range(5))

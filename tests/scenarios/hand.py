@@ -180,10 +180,10 @@ class Hand(Node):
 
     # --- the end ------------------------------------------------------------------------------------
 
-    def send_commit(self) -> None:
+    def send_commit(self, *, ack_applied: bool = False) -> None:
         """Ask for the commit; `outcome` waits for it."""
         self._commit_request = next(self._requests)
-        self._post(events.CommitRequested(self._commit_request))
+        self._post(events.CommitRequested(self._commit_request, ack_applied=ack_applied))
 
     @property
     def is_answered(self) -> bool:

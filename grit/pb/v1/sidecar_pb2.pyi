@@ -123,7 +123,7 @@ class _AckEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ack.ValueType], _
     ACK_DECIDED: _Ack.ValueType  # 1
     """Answer when the commit is durable in the log."""
     ACK_APPLIED: _Ack.ValueType  # 2
-    """Answer when it is also in every database."""
+    """Answer when it is also in every database, or after a while: see CommitResponse.applied."""
 
 class Ack(_Ack, metaclass=_AckEnumTypeWrapper): ...
 
@@ -132,7 +132,7 @@ ACK_UNSPECIFIED: Ack.ValueType  # 0
 ACK_DECIDED: Ack.ValueType  # 1
 """Answer when the commit is durable in the log."""
 ACK_APPLIED: Ack.ValueType  # 2
-"""Answer when it is also in every database."""
+"""Answer when it is also in every database, or after a while: see CommitResponse.applied."""
 Global___Ack: _TypeAlias = Ack  # noqa: Y015
 
 class _Outcome:
@@ -1564,6 +1564,7 @@ class CommitResponse(_message.Message):
     REPEATED_KEY_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
     SESSION_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
     txn_id: _builtins.str
     csn: _builtins.int
     """Place in the global log; 0: the transaction touched one realm, or wrote nothing."""
@@ -1571,6 +1572,8 @@ class CommitResponse(_message.Message):
     """The result kept with the idempotency key: of an earlier commit with it, if there was one."""
     repeated_key: _builtins.bool
     """An earlier transaction with the idempotency key had committed: this one applied nothing, txn_id is the earlier one."""
+    applied: _builtins.bool
+    """Of ack APPLIED: every database has it. False: not yet, as far as is known; it has committed all the same."""
     @_builtins.property
     def lsns(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Realm -> Lsn of the commit, where known."""
@@ -1593,10 +1596,11 @@ class CommitResponse(_message.Message):
         repeated_key: _builtins.bool = ...,
         results: _abc.Iterable[Global___Result] | None = ...,
         session: Global___SessionToken | None = ...,
+        applied: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["csn", b"csn", "lsns", b"lsns", "repeated_key", b"repeated_key", "result", b"result", "results", b"results", "session", b"session", "txn_id", b"txn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "csn", b"csn", "lsns", b"lsns", "repeated_key", b"repeated_key", "result", b"result", "results", b"results", "session", b"session", "txn_id", b"txn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -343,7 +343,6 @@ def test_a_condition_is_held_against_the_catalogue_too() -> None:
 @pytest.mark.parametrize(
     ("begin", "code"),
     [
-        (Begin(snapshot=True), Code.UNSUPPORTED),
         (Begin(staleness_ms=5), Code.BAD_REQUEST),
         (Begin(idempotency_key="k" * 257), Code.TOO_LARGE),
         (Begin(timeout_ms=30_001), Code.BAD_REQUEST),

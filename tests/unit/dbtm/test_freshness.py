@@ -6,12 +6,12 @@ from dbtm.freshness import TIMES_MAX, Freshness, Look
 from dbtm.ledger import Ledger
 from dbtm.reading import BEHIND_MS
 from grit.core.fold import GtlFold
-from grit.core.ids import Csn, Epoch, Lsn, Offset
+from grit.core.ids import Csn, Epoch, Lsn, Offset, Realm
 from grit.core.limits import Limits
 from grit.core.messages import ReadAnswered
-from grit.core.records import Commits, Entries, Through
+from grit.core.records import CommitEntry, Commits, Entries, PartEntry, Through
 from grit.core.steps import DBTL, GTL, CatchUp
-from tests.unit.dbtm.rig import SHOP, START, Rig, part, put
+from tests.unit.dbtm.rig import SHOP, START, Rig, part, put, txn
 from tests.unit.dbtm.test_cuts import NEWEST, ONE, answered, ask
 
 
@@ -59,6 +59,31 @@ def test_a_log_in_which_nothing_happens_is_read_to_its_end(timed: Rig) -> None:
     assert not is_answered(timed, request)
     timed.settle()
     assert answered(timed, request)[1] == [3]
+
+
+@pytest.mark.parametrize("idle", [DBTL, GTL])
+def test_each_log_must_show_it_for_itself(timed: Rig, idle: str) -> None:
+    timed.pass_time(1_000)
+    renew(timed)
+    del timed.logs[idle][-1]
+    timed.fold(DBTL)
+    timed.fold(GTL)
+    request = ask(timed, ONE, 0, int(NEWEST), fresh=START + 1_200)
+    assert not is_answered(timed, request)
+    timed._caught, others = [log for log in timed._caught if log == idle], timed._caught
+    assert len(others) == 2
+    timed.catch_up()
+    assert is_answered(timed, request)
+
+
+def test_a_global_elsewhere_counts_for_the_cut_though_it_changed_nothing_here(timed: Rig) -> None:
+    timed.pass_time(100)
+    elsewhere = PartEntry(Realm("elsewhere"), Epoch(1), timed.gtm_epoch, Csn(0), b"")
+    timed.logs[GTL].append(Commits(timed.gtm_epoch, Csn(4), timed.now, (CommitEntry(txn(44), (elsewhere,)),)))
+    timed.pass_time(100)
+    timed.settle()
+    answer, _ = answered(timed, ask(timed, ONE, 0, int(NEWEST), fresh=START + 450))
+    assert (answer.low, answer.least, answer.high) == (3, 4, 4)
 
 
 def test_a_read_to_the_end_that_began_before_the_question_does_not_count(timed: Rig) -> None:

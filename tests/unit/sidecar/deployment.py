@@ -6,6 +6,8 @@ from grit.core.catalog import RealmDef
 from grit.core.errors import Code
 from grit.core.ids import Collection, Csn, Key, Lsn, Millis, Realm, TxnId
 from grit.core.messages import (
+    AppliedAnswered,
+    AppliedAsked,
     CancelAsked,
     CommitAsked,
     DescribeAnswered,
@@ -200,6 +202,8 @@ class MemoryDeployment:
             return at.extend(message)
         if isinstance(message, ValidateAsked):
             return at.validate(message)
+        if isinstance(message, AppliedAsked):
+            return AppliedAnswered(message.id, at.lsn)
         if isinstance(message, DescribeAsked):
             return DescribeAnswered(message.id, {"role": "dbtm", "realm": realm, "phase": "serving", "lsn": at.lsn})
         if isinstance(message, StatusAsked):

@@ -166,14 +166,15 @@ async def test_a_frame_without_a_request_is_unsupported(deployed: Deployed) -> N
 @pytest.mark.parametrize(
     ("begin", "code"),
     [
-        (pb.BeginRequest(isolation=pb.ISOLATION_SNAPSHOT), Code.UNSUPPORTED),
         (pb.BeginRequest(staleness_ms=5), Code.BAD_REQUEST),
         (pb.BeginRequest(session=pb.SessionToken(csn=-1)), Code.BAD_REQUEST),
         (pb.BeginRequest(session=pb.SessionToken(lsns={"stock": -1})), Code.BAD_REQUEST),
         (pb.BeginRequest(timeout_ms=10**9), Code.BAD_REQUEST),
     ],
 )
-async def test_what_is_not_built_is_refused_clearly(deployed: Deployed, begin: pb.BeginRequest, code: Code) -> None:
+async def test_a_begin_that_cannot_be_had_is_refused_clearly(
+    deployed: Deployed, begin: pb.BeginRequest, code: Code
+) -> None:
     assert (await failure(deployed[2].Begin(begin))).code == code
 
 
@@ -183,9 +184,10 @@ async def test_a_read_only_transaction_is_refused_its_first_write(deployed: Depl
     assert (await failure(deployed[2].Execute(execute))).code == Code.BAD_REQUEST
 
 
-async def test_waiting_until_it_is_applied_is_refused_clearly(deployed: Deployed) -> None:
-    request = pb.TransactRequest(ack=pb.ACK_APPLIED, operations=operations(put(1)))
-    assert (await failure(deployed[2].Transact(request))).code == Code.UNSUPPORTED
+async def test_a_commit_says_that_it_is_applied_when_that_was_asked_for(deployed: Deployed) -> None:
+    for ack, applied in ((pb.ACK_APPLIED, True), (pb.ACK_UNSPECIFIED, False)):
+        request = pb.TransactRequest(ack=ack, operations=operations(put(1)))
+        assert (await deployed[2].Transact(request)).commit.applied == applied
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from grit.core.errors import Code, Kind
 from grit.core.ids import Csn, Lsn
 from grit.core.messages import Declined, ReadAsked, ValidateAsked, Within
-from grit.core.operations import Get, Operation, Put, RowResult, SessionToken
+from grit.core.operations import Get, Increment, Operation, Patch, Put, RowResult, SessionToken
+from grit.core.parts import KeyRead
 from grit.sidecar.asking import LAG_WAIT_MS
 from grit.sidecar.cut import NEWEST
 from grit.sidecar.events import Answered, AskRealm
@@ -238,3 +239,31 @@ def test_a_token_of_a_global_holds_its_csn() -> None:
     home.run(Put(STOCK, ITEMS, item(2), key(2)), Put(BASKET, CARTS, {"owner": "bob"}, key("bob")))
     token = home.commit().token
     assert token == SessionToken({}, Csn(1))
+
+
+# --- writing ----------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_that_only_writes_asks_for_no_position() -> None:
+    home = Home(deployment(), snapshot=True)
+    home.commit(Put(STOCK, ITEMS, item(2), key(2)))
+    assert not asked(home, "stock")
+    assert home.realms["stock"].parts[-1].reads == ()
+
+
+def test_a_snapshot_places_a_realm_that_it_only_writes_before_it_commits() -> None:
+    home = Home(deployment(), snapshot=True)
+    values(home, CARTED)
+    home.commit(Put(STOCK, ITEMS, item(2), key(2)))
+    (placing,) = asked(home, "stock")
+    assert placing.queries == ()
+    (part,) = home.realms["stock"].parts
+    assert (part.position, part.reads) == (3, (KeyRead(ITEMS, key(2)),))
+
+
+def test_a_snapshot_has_read_the_fields_that_it_patches_and_nothing_of_what_it_increments() -> None:
+    home = Home(deployment(), snapshot=True)
+    values(home, STOCKED)
+    home.commit(Patch(STOCK, ITEMS, key(1), {"name": "pen"}), Increment(STOCK, ITEMS, key(1), "on_hand", 1))
+    (part,) = home.realms["stock"].parts
+    assert part.reads == (KeyRead(ITEMS, key(1), ("name",)),)
