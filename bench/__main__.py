@@ -17,6 +17,7 @@ BENCHMARKS = {
     "certify": "certification alone, the whole step of a DBTM, growth with the keys, memory of a history",
     "floor": "what the machine gives: gRPC round trips, appends to the embedded log",
     "m0": "one Transact of three blind puts in three realms, beside three uncoordinated commits",
+    "reads": "strict and snapshot read-only transactions beside read-write ones",
     "players": "rows a second into each embedded store, beside the bare driver",
     "failover": "from the kill of a leader, or its planned stop, until goodput is back; what was lost",
     "standbys": "CPU and memory of a leader and of its hot standby, idle and under load",
