@@ -20,6 +20,7 @@ BENCHMARKS = {
     "reads": "strict and snapshot read-only transactions beside read-write ones",
     "players": "rows a second into each embedded store, beside the bare driver",
     "failover": "from the kill of a leader, or its planned stop, until goodput is back; what was lost",
+    "elected": "the same kills, where an elector by file locks says which replica tries first",
     "standbys": "CPU and memory of a leader and of its hot standby, idle and under load",
     "cli": "grit --help, and grit dev to its first commit",
     "checkout": "the marketplace's checkouts at 16 clients",

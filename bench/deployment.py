@@ -54,8 +54,8 @@ class Doubled:
     replicas: Mapping[str, str]
 
 
-def doubled(folder: Path) -> Doubled:
-    """Write a configuration in which the GTM and the DBTM of orders have a standby."""
+def doubled(folder: Path, *, has_elector: bool = False) -> Doubled:
+    """Write a configuration in which the GTM and the DBTM of orders have a standby, and perhaps an elector by file locks."""
     config, sidecar, commands = own_processes(folder)
     text, more = config.read_text(encoding="utf-8"), dict(commands)
     replicas: dict[str, str] = {}
@@ -67,6 +67,8 @@ def doubled(folder: Path) -> Doubled:
         text = text.replace(f'["{first}"]', f'["{first}", "{second}"]')
         replicas |= {first: role, second: f"{role} 2"}
         more[f"{role} 2"] = [GRIT, "serve", *f"{role}/2".split(), "-c", str(config)]
+    if has_elector:
+        text += "elector: {kind: file, path: var/elector}\n"
     config.write_text(text, encoding="utf-8")
     return Doubled(config, sidecar, more, replicas)
 

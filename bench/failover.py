@@ -9,7 +9,7 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -45,27 +45,32 @@ class Accident:
 
 def run(settings: Settings) -> list[Figure]:
     """End leaders, again and again, and measure how long it is felt."""
+    return measure(settings, WAYS)
+
+
+def measure(settings: Settings, ways: Collection[str], *, has_elector: bool = False) -> list[Figure]:
+    """Measure some of `WAYS`; `has_elector`: with file locks that say which replica tries first."""
     configure_logging("error")  # that a replica does not listen yet is no news
-    return run_loop(_measure(settings))
+    return run_loop(_measure(settings, ways, has_elector=has_elector))
 
 
-async def _measure(settings: Settings) -> list[Figure]:
+async def _measure(settings: Settings, ways: Collection[str], *, has_elector: bool) -> list[Figure]:
     folder = settings.new_folder("failover")
     with ExitStack() as stack:
-        scene = Scene(doubled(folder), folder, stack)
+        scene = Scene(doubled(folder, has_elector=has_elector), folder, stack)
         await scene.start_all()
         async with AcknowledgedLoad(scene.deployment.sidecar, CLIENTS) as load:
-            accidents = await _accidents(scene, load, settings.pick(3, 30))
+            accidents = await _accidents(scene, load, ways, settings.pick(3, 30))
         await scene.until_quiet()
         figures = _figures(accidents)
         return [*figures, *await _verdict(scene.deployment, load)]
 
 
 async def _accidents(
-    scene: "Scene", load: AcknowledgedLoad, repetitions: int
+    scene: Scene, load: AcknowledgedLoad, ways: Collection[str], repetitions: int
 ) -> Mapping[tuple[str, str], Sequence[Accident]]:
     """Cause each accident so many times, by role and way."""
-    told: dict[tuple[str, str], list[Accident]] = {(role, way): [] for role in DOUBLED_ROLES for way in WAYS}
+    told: dict[tuple[str, str], list[Accident]] = {(role, way): [] for role in DOUBLED_ROLES for way in ways}
     for _ in range(repetitions):
         for (role, way), accidents in told.items():
             await scene.until_caught_up(role)
@@ -73,7 +78,7 @@ async def _accidents(
     return told
 
 
-async def _accident(scene: "Scene", load: AcknowledgedLoad, role: str, number: signal.Signals) -> Accident:
+async def _accident(scene: Scene, load: AcknowledgedLoad, role: str, number: signal.Signals) -> Accident:
     leader = await scene.leader(role)
     await asyncio.sleep(BEFORE_S)
     at = time.monotonic()
