@@ -23,6 +23,7 @@ from grit.log.memory import MemoryLog
 from grit.log.port import Log
 from grit.log.shared import SharedLog
 from grit.runtime.electors.file_lock import FileElector
+from grit.runtime.electors.port import Elector
 from grit.runtime.links.codec import FrameCodec
 from grit.runtime.links.inproc import InProcessLinks
 from grit.runtime.links.nearby import NearbyLinks
@@ -91,7 +92,6 @@ class Process:
         self._logs: dict[str, SharedLog] = {}
         self._memories: dict[Realm, MemoryStore] = {}
         self._links = self._make_links()
-        self._elector = None if config.elector.path is None else FileElector(config.elector.path)
         self.roles: list[GtmRole | DbtmRole | PlayerRole | SidecarRole] = []
 
     async def compose(self) -> Sequence[Role]:
@@ -156,7 +156,7 @@ class Process:
             ),
             trace=_spans("gtm"),
             is_alone=len(self._gtm_addresses()) == 1,
-            elector=self._elector,
+            elector=self._elector(self._gtm_addresses()),
         )
 
     async def _make_dbtm(self, name: RoleName, realm: RealmDef, dbtl: Log) -> DbtmRole:
@@ -170,8 +170,13 @@ class Process:
             limits=self.config.limits,
             trace=_spans("dbtm"),
             is_alone=len(self._dbtm_addresses(realm.name)) == 1,
-            elector=self._elector,
+            elector=self._elector(self._dbtm_addresses(realm.name)),
         )
+
+    def _elector(self, replicas: Sequence[str]) -> Elector | None:
+        """Return who says which replica of a role tries first; where there is one, nobody has to."""
+        path = self.config.elector.path
+        return None if path is None or len(replicas) == 1 else FileElector(path)
 
     async def _log(self, name: str) -> Log:
         shared = self._logs.get(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from grit.cli.role_names import every_role
+from grit.cli.role_names import every_role, parse_roles
 from grit.cli.roles import Process
 from grit.config.load import parse_config
 from grit.pb.v1 import sidecar_pb2 as pb
@@ -63,3 +63,12 @@ async def test_a_sidecar_on_a_unix_socket_is_a_home_by_its_path(
     monkeypatch.chdir(tmp_path)  # the path of a socket has 107 characters at most
     async with running('listen: "unix:./s"') as process:
         assert await home_of(process) == process.sidecar_address() == "unix:./s"
+
+
+@pytest.mark.parametrize(("role", "is_asked"), [("gtm", False), ("dbtm shop", True), ("dbtm shop/2", True)])
+async def test_an_elector_is_for_roles_with_replicas(tmp_path: Path, role: str, is_asked: bool) -> None:
+    text = CONFIG.replace("{%s}", "{}").replace("engine: memory", 'engine: memory, dbtm: ["h:1", "h:2"]')
+    config = parse_config(f'{text}gtm: ["h:3"]\nelector: {{kind: file, path: seats}}\n', "grit.yaml", tmp_path, {})
+    process = Process(config, parse_roles(role.split(), config.realms))
+    await process.compose()
+    assert (tmp_path / "seats").is_dir() is is_asked
