@@ -8,7 +8,7 @@ from grit.checker.copies import LogCopy
 from grit.checker.leadership import Leadership
 from grit.checker.report import Finding
 from grit.core.ids import Csn, Epoch, Lsn, Offset, Realm, TxnId
-from grit.core.records import DbtlRecord, DbtmEpoch, Entries, Entry, Genesis, Refused
+from grit.core.records import Checkpoint, DbtlRecord, DbtmEpoch, Entries, Entry, Genesis, Refused
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -111,7 +111,7 @@ class _Reading:
             self._entries(offset, record, payload)
         elif isinstance(record, DbtmEpoch):
             self._claim(offset, record)
-        elif not isinstance(record, Genesis):
+        elif not isinstance(record, Genesis | Checkpoint):
             counts = self._lead.led(offset, record.epoch, self._lead.now)
             if counts and isinstance(record, Refused):
                 self._refused.update((txid, offset) for txid in record.txids)

@@ -11,7 +11,7 @@ from grit.checker.copies import LogCopy
 from grit.checker.leadership import Leadership
 from grit.checker.report import Finding
 from grit.core.ids import Csn, Epoch, Offset, Realm, TxnId, began_at
-from grit.core.records import CommitEntry, Commits, Fence, Genesis, GtlRecord, GtmEpoch, PartEntry, Refused
+from grit.core.records import Checkpoint, CommitEntry, Commits, Fence, Genesis, GtlRecord, GtmEpoch, PartEntry, Refused
 
 _LIFE_MS = 60_000
 _KEY_HORIZON_MS = 24 * 3600 * 1000
@@ -100,7 +100,7 @@ class _Reading:
                 fences.append(record.epoch)
         elif isinstance(record, GtmEpoch):
             self._lead.claim(offset, record.epoch, record.time)
-        elif not isinstance(record, Genesis):
+        elif not isinstance(record, Genesis | Checkpoint):
             self._lead.led(offset, record.epoch, self._lead.now)
 
     def history(self, damage: str) -> GlobalHistory:

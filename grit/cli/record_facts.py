@@ -13,6 +13,7 @@ from grit.core.keys import decode_key
 from grit.core.parts import Act, Expect, KeyRead, Part, Read, Write, decode_changes, decode_part
 from grit.core.predicate import And, Compare, Contains, Expr, In, IsNull, Not, Or, Prefix, decode_expr
 from grit.core.records import (
+    Checkpoint,
     CommitEntry,
     Commits,
     DbtlRecord,
@@ -159,6 +160,8 @@ def _why_void(fold: GtlFold | DbtlFold, record: GtlRecord | DbtlRecord, due: int
     if isinstance(record, Fence):
         fenced = fold.fences.get(record.realm, 0) if isinstance(fold, GtlFold) else 0
         return f"realm {record.realm} is fenced at epoch {fenced} already"
+    if isinstance(record, Checkpoint):
+        return ""
     if record.epoch != fold.epoch:
         return f"epoch {fold.epoch} leads"
     first = record.first_csn if isinstance(record, Commits) else getattr(record, "first_lsn", due)
@@ -197,6 +200,8 @@ def _plain(record: GtlRecord | DbtlRecord) -> dict[str, Value]:
     """Return the fields of a record but for its entries."""
     facts = msgspec.structs.asdict(record)
     facts.pop("entries", None)
+    if isinstance(record, Checkpoint):
+        facts |= {"state": f"{len(record.state):,} bytes", "digest": record.digest.hex()}
     through = facts.pop("gtl_through", None)
     if through is not None:
         facts |= {"gtl_through_csn": through.csn, "gtl_through_offset": through.offset}

@@ -5,6 +5,8 @@ place where the outcome of a transaction lives. Folds are fed every record, in o
 
     GtlFold   epoch, next_csn, now, fences, outcomes of global transactions and of idempotency keys
     DbtlFold  epoch, next_lsn, now, gtl_through, outcomes of local transactions
+
+What a fold knows can be dumped (`dump`), and another one can begin with it (`load`): the same state has the same bytes.
 """
 
 import heapq
@@ -17,6 +19,7 @@ from grit.core.errors import LogError
 from grit.core.ids import Csn, Epoch, LeaderId, Lsn, Millis, Offset, Realm, TxnId, began_at
 from grit.core.records import (
     FORMAT,
+    Checkpoint,
     CommitEntry,
     Commits,
     DbtlRecord,
@@ -32,6 +35,7 @@ from grit.core.records import (
     Resign,
     Through,
 )
+from grit.core.states import DbtlState, GtlState, KeyState, LogState, decode_state, encode_state
 
 LIFE_MS = 60_000
 """L: the longest life of a transaction. Part of the format: readers that disagreed on it would disagree on outcomes."""
@@ -156,6 +160,33 @@ class _Fold(Generic[_Number]):
         if txid not in self.committed and txid not in self.refused:
             heapq.heappush(self._ages, (began_at(txid), txid))
 
+    def _shared_state(self) -> LogState[_Number]:
+        return LogState(
+            self.log_id,
+            self.realm,
+            self.offset,
+            self.epoch,
+            self.leader_id,
+            self.address,
+            self.resigned,
+            self.now,
+            tuple(sorted(self.committed.items(), key=lambda one: (one[1], one[0]))),
+            tuple(sorted(self.refused)),
+        )
+
+    def _load_shared(self, state: LogState[_Number]) -> None:
+        if state.realm != self.realm:
+            raise self._refusal(
+                f"the checkpoint is of another log, of realm {state.realm!r}: check the configured path"
+            )
+        self.log_id, self.offset = state.log_id, state.offset
+        self.epoch, self.leader_id, self.address = state.epoch, state.leader_id, state.address
+        self.resigned, self.now = state.resigned, state.now
+        self.committed = dict(state.committed)
+        self.refused = set(state.refused)
+        # Every txid that is remembered has one age; in order, the list is the heap that it must be.
+        self._ages = sorted((began_at(txid), txid) for txid in self.committed.keys() | self.refused)
+
     def _refusal(self, problem: str) -> LogError:
         return LogError(f"log {self.log}, offset {self.offset}: {problem}")
 
@@ -187,6 +218,34 @@ class GtlFold(_Fold[Csn]):
         self.offset = Offset(offset + 1)
         return folded
 
+    def dump(self) -> bytes:
+        """Return the whole state, just before `offset`: equal folds have equal bytes."""
+        since = {key: time for time, key in self._key_ages}
+        bound = [KeyState(key, since[key], one.txid, one.csn, one.result) for key, one in self.keys.items()]
+        cancelled = [KeyState(key, since[key], TxnId(""), Csn(0), b"") for key in self.cancelled]
+        state = GtlState(
+            self._shared_state(),
+            self.next_csn,
+            tuple(sorted(self.fences.items())),
+            tuple(sorted(self.last_csn.items())),
+            tuple(sorted([*bound, *cancelled], key=lambda one: one.key)),
+        )
+        return encode_state(state)
+
+    def load(self, dumped: bytes) -> None:
+        """Become the fold that was dumped; what was folded here before is forgotten.
+
+        Raises:
+            LogError: The bytes are no state of this log.
+        """
+        state = decode_state(dumped, GtlState, log=self.log)
+        self._load_shared(state.shared)
+        self.next_csn = state.next_csn
+        self.fences, self.last_csn = dict(state.fences), dict(state.last_csn)
+        self.keys = {one.key: Holder(one.txid, one.csn, one.result) for one in state.keys if one.txid}
+        self.cancelled = {one.key for one in state.keys if not one.txid}
+        self._key_ages = sorted((one.since, one.key) for one in state.keys)
+
     def _fold(self, record: GtlRecord) -> GtlFolded:
         if isinstance(record, Commits):
             return self._commits(record)
@@ -198,6 +257,8 @@ class GtlFold(_Fold[Csn]):
             return _VALID if self._claim(record) else _VOID
         if isinstance(record, Genesis):
             return _VALID if self._genesis(record) else _VOID
+        if isinstance(record, Checkpoint):
+            return _VOID  # it describes, and changes nothing; nor is it a sign of life
         return _VALID if self._resign(record) else _VOID
 
     def _fence(self, record: Fence) -> bool:
@@ -290,6 +351,20 @@ class DbtlFold(_Fold[Lsn]):
         self.offset = Offset(offset + 1)
         return folded
 
+    def dump(self) -> bytes:
+        """Return the whole state, just before `offset`: equal folds have equal bytes."""
+        return encode_state(DbtlState(self._shared_state(), self.next_lsn, self.through, self.gtl_log_id))
+
+    def load(self, dumped: bytes) -> None:
+        """Become the fold that was dumped; what was folded here before is forgotten.
+
+        Raises:
+            LogError: The bytes are no state of this log.
+        """
+        state = decode_state(dumped, DbtlState, log=self.log)
+        self._load_shared(state.shared)
+        self.next_lsn, self.through, self.gtl_log_id = state.next_lsn, state.through, state.gtl_log_id
+
     def _fold(self, record: DbtlRecord) -> DbtlFolded:
         if isinstance(record, Entries):
             return self._entries(record)
@@ -299,6 +374,8 @@ class DbtlFold(_Fold[Lsn]):
             return _DBTL_VALID if self._genesis(record) else _DBTL_VOID
         if isinstance(record, Refused):
             return self._refusals(record)
+        if isinstance(record, Checkpoint):
+            return _DBTL_VOID
         return _DBTL_VALID if self._resign(record) else _DBTL_VOID
 
     def _dbtm_epoch(self, record: DbtmEpoch) -> DbtlFolded:

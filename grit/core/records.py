@@ -102,6 +102,23 @@ class Resign(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="resign
     epoch: Epoch
 
 
+class Checkpoint(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="checkpoint"):
+    """A part of the fold's state just before the past offset `at`; it has no effect on the fold, and anybody may write it.
+
+    Attributes:
+        at: Where a reader goes on who has loaded it: never where this record itself lies (docs/adr/0020).
+        part, of: Which part this is, from 0, and how many there are.
+        state: Its share of the bytes of the state, see `grit.core.states`.
+        digest: Of the whole state: only parts of one digest make a whole.
+    """
+
+    at: Offset
+    part: int
+    of: int
+    state: bytes
+    digest: bytes
+
+
 class Image(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What one write made of one record.
 
@@ -148,19 +165,26 @@ class Entries(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="entri
     entries: tuple[Entry, ...]
 
 
-GtlRecord = Genesis | GtmEpoch | Fence | Commits | Refused | Resign
-DbtlRecord = Genesis | DbtmEpoch | Entries | Refused | Resign
+GtlRecord = Genesis | GtmEpoch | Fence | Commits | Refused | Resign | Checkpoint
+DbtlRecord = Genesis | DbtmEpoch | Entries | Refused | Resign | Checkpoint
 
 _encoder = msgspec.msgpack.Encoder()
 _gtl_decoder: msgspec.msgpack.Decoder[GtlRecord] = msgspec.msgpack.Decoder(GtlRecord)
 _dbtl_decoder: msgspec.msgpack.Decoder[DbtlRecord] = msgspec.msgpack.Decoder(DbtlRecord)
 _PREFIX = bytes([FORMAT])
+_CHECKPOINT_TAG = _encoder.encode("checkpoint")
 _R = TypeVar("_R")
 
 
 def encode_log_record(record: GtlRecord | DbtlRecord) -> bytes:
     """Return the payload to append."""
     return _PREFIX + _encoder.encode(record)
+
+
+def is_checkpoint(payload: bytes) -> bool:
+    """Tell whether a payload is a CHECKPOINT, without decoding it."""
+    # Format byte, header of the array, tag.
+    return payload.startswith(_PREFIX) and payload.startswith(_CHECKPOINT_TAG, 2)
 
 
 def decode_gtl_record(payload: bytes, *, log: str, offset: Offset) -> GtlRecord:

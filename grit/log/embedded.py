@@ -31,6 +31,8 @@ BATCH_BYTES_MAX = 4 << 20
 """A batch that has grown to this many bytes takes no more payloads."""
 LOOK_MS_MIN, LOOK_MS_MAX, LOOK_GROWTH = 1.0, 20.0, 1.5
 """The pauses between two glances for what other processes append; at the longest one the file is looked into."""
+CUT_ROWS_MAX = 10_000
+"""Rows that one transaction of a cut deletes: appends wait for no more."""
 RECENT_BYTES_MAX = 4 << 20
 """Payloads appended through a handle that it keeps for its readers."""
 
@@ -157,6 +159,7 @@ class EmbeddedLog:
 
         Raises:
             LogUnavailable: Transient, or closed.
+            LogCut: `start` lies below the first offset that is kept.
             LogError: Damage at `start` (what lies before damage can be read), or `start` lies outside of the log.
         """
         self._check_open()
@@ -174,6 +177,29 @@ class EmbeddedLog:
                 break
             rows.append(row)
         return rows
+
+    async def start(self) -> Offset:
+        """Return the first offset that is kept.
+
+        Raises:
+            LogUnavailable: Transient, or closed.
+        """
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self._read_thread, self._reads.start)
+
+    async def cut(self, offset: Offset) -> None:
+        """Give up what lies below `offset`; the file does not shrink, what is appended takes the place that comes free.
+
+        Raises:
+            LogUnavailable: Transient, or closed; some may be cut.
+            LogError: `offset` lies beyond the last record.
+        """
+        self._check_open()
+        cut = partial(self._appends.cut, offset, rows_max=CUT_ROWS_MAX)
+        while not await asyncio.get_running_loop().run_in_executor(self._append_thread, cut):
+            self._check_open()
+        while self._recent and self._recent[0][0] < offset:
+            self._recent_bytes -= len(self._recent.popleft()[1])
 
     async def end(self) -> Offset:
         """Return the offset that the next payload will get.

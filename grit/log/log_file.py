@@ -18,11 +18,13 @@ from pathlib import Path
 from grit.core.errors import ConfigError, LogError
 from grit.core.ids import Offset
 from grit.log.connection import connect, execute_patiently, foreign_file, primary_code
-from grit.log.port import AppendUnknown, LogUnavailable
+from grit.log.port import AppendUnknown, LogUnavailable, beyond_last, refuse_cut
 
 _FROM_START = "SELECT offset, payload, checksum FROM records WHERE offset >= ? ORDER BY offset"
 _NEWEST_TWO = "SELECT offset, payload, checksum FROM records ORDER BY offset DESC LIMIT 2"
 _NEWEST_OFFSET = "SELECT max(offset) FROM records"
+_OLDEST_OFFSET = "SELECT min(offset) FROM records"
+_CUT = "DELETE FROM records WHERE offset < ?"
 _INSERT = "INSERT INTO records (offset, payload, checksum) VALUES (?, ?, ?)"
 
 _REFUSED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY})
@@ -103,6 +105,7 @@ class LogFile:
 
         Raises:
             LogUnavailable: Transient.
+            LogCut: `start` lies below the first row.
             LogError: The row at `start` is damaged or missing, or `start` lies outside of the log.
         """
         if start < 0:
@@ -119,6 +122,36 @@ class LogFile:
                 raise self.shorter(start, end)
             self._seen = max(self._seen, start + len(found))
         return found
+
+    def start(self) -> Offset:
+        """Return the offset of the first row; 0 when there is none.
+
+        Raises:
+            LogUnavailable: Transient.
+        """
+        with self._translated():
+            return Offset(self._oldest(self._connection()))
+
+    def cut(self, offset: Offset, *, rows_max: int) -> bool:
+        """Delete rows below `offset`, the oldest first, at most `rows_max`; tell whether all are gone.
+
+        Each call is one transaction, so appends of other processes come in between, and a log whose cut was broken off
+        begins a little lower than it was meant to.
+
+        Raises:
+            LogUnavailable: Not done.
+            LogError: `offset` lies beyond the last whole row.
+        """
+        with self._translated():
+            connection = self._connection()
+            execute_patiently(connection, "BEGIN IMMEDIATE", busy_ms=self._busy_ms)
+            end = self._whole_end()
+            if offset >= end:
+                raise beyond_last(f"log {self._name} ({self._path})", offset, end)
+            upto = min(offset, self._oldest(connection) + rows_max)
+            connection.execute(_CUT, (upto,))
+            self._commit(connection)
+            return upto == offset
 
     def glimpse(self) -> tuple[int, int]:
         """Return something that most often changes when a process appends; does not block, may be called anywhere."""
@@ -166,6 +199,8 @@ class LogFile:
     def _judge_damage(self, rows: Iterator[Row], offset: int, expected: int) -> None:
         """Raise unless the row at `offset`, found where `expected` should be, is torn: the last, never seen whole."""
         if offset != expected:
+            if (oldest := self._oldest(self._connection())) > expected:
+                raise refuse_cut(f"log {self._name} ({self._path})", expected, oldest)
             raise self._damaged(expected, "the record is missing")
         if offset < self._seen or next(rows, None) is not None:
             raise self._damaged(offset, "the checksum does not match")
@@ -183,9 +218,14 @@ class LogFile:
         damaged = [offset for offset, payload, checksum in rows if checksum != checksum_of(offset, payload)]
         if end - 1 not in damaged:
             return end
-        if len(damaged) == 2:
-            raise self._damaged(damaged[1], "the checksum does not match")
+        # The only row of a log that was cut is no torn one: cutting left a whole record there.
+        if len(damaged) == len(rows) and end > 1:
+            raise self._damaged(damaged[-1], "the checksum does not match")
         return end - 1
+
+    def _oldest(self, connection: sqlite3.Connection) -> int:
+        (oldest,) = connection.execute(_OLDEST_OFFSET).fetchone()
+        return 0 if oldest is None else int(oldest)
 
     def _cut_torn(self, connection: sqlite3.Connection) -> int:
         """Delete a torn last row, within a transaction; return the next offset."""

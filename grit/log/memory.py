@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from grit.core.errors import LogError
 from grit.core.ids import Offset
+from grit.log.port import beyond_last, refuse_cut
 
 
 class MemoryLog:
@@ -16,6 +17,7 @@ class MemoryLog:
     def __init__(self, name: str) -> None:
         self._name = name
         self._payloads: list[bytes] = []
+        self._start = 0
         self._appended = asyncio.Event()
 
     @property
@@ -25,7 +27,7 @@ class MemoryLog:
 
     async def append(self, payload: bytes) -> Offset:
         """Append one payload; it is visible to every holder before this returns."""
-        offset = Offset(len(self._payloads))
+        offset = await self.end()
         self._payloads.append(payload)
         self._appended.set()
         self._appended = asyncio.Event()
@@ -35,11 +37,14 @@ class MemoryLog:
         """Return payloads from `start` on, in order, at most `bytes_max` but at least one if there is one.
 
         Raises:
+            LogCut: `start` lies below the first offset that is kept.
             LogError: `start` lies beyond the end or before the beginning.
         """
-        end = len(self._payloads)
+        end = await self.end()
         if start < 0:
             raise LogError(f"log {self._name}: offset {start} lies before the beginning; offsets begin at 0")
+        if start < self._start:
+            raise refuse_cut(f"log {self._name}", start, self._start)
         if start > end:
             raise LogError(
                 f"log {self._name} is shorter than offset {start}: it ends at {end}; "
@@ -48,21 +53,37 @@ class MemoryLog:
         rows: list[tuple[Offset, bytes]] = []
         size = 0
         for offset in range(start, end):
-            size += len(self._payloads[offset])
+            payload = self._payloads[offset - self._start]
+            size += len(payload)
             if rows and size > bytes_max:
                 break
-            rows.append((Offset(offset), self._payloads[offset]))
+            rows.append((Offset(offset), payload))
         return rows
+
+    async def start(self) -> Offset:
+        """Return the first offset that is kept."""
+        return Offset(self._start)
+
+    async def cut(self, offset: Offset) -> None:
+        """Give up what lies below `offset`.
+
+        Raises:
+            LogError: `offset` lies beyond the last record.
+        """
+        if offset >= await self.end():
+            raise beyond_last(f"log {self._name}", offset, await self.end())
+        del self._payloads[: max(0, offset - self._start)]
+        self._start = max(self._start, offset)
 
     async def end(self) -> Offset:
         """Return the offset that the next payload will get."""
-        return Offset(len(self._payloads))
+        return Offset(self._start + len(self._payloads))
 
     async def wait(self, start: Offset, *, timeout_ms: int) -> bool:
         """Return True as soon as there is something to read at `start`, False after the time-out."""
         try:
             async with asyncio.timeout(timeout_ms / 1000):
-                while len(self._payloads) <= start:
+                while self._start + len(self._payloads) <= start:
                     await self._appended.wait()
         except TimeoutError:
             return False

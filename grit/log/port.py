@@ -7,6 +7,7 @@ count is decided by the fold alone (protocol.md section 2).
 from collections.abc import Sequence
 from typing import Protocol
 
+from grit.core.errors import LogError
 from grit.core.ids import Offset
 
 
@@ -18,8 +19,25 @@ class AppendUnknown(Exception):
     """The append may have landed, or may land later. Only the fold tells: claim a new epoch and look."""
 
 
+class LogCut(LogError):
+    """What was asked for is no longer kept: the log begins above it."""
+
+
+def refuse_cut(place: str, asked: int, start: int) -> LogCut:
+    """Return the refusal of a read below the start of a log; `place` names the log."""
+    return LogCut(
+        f"{place} begins at offset {start}, what lay at offset {asked} was cut: start this process again, so that it "
+        "begins at a checkpoint; a database that is as old is built anew with `grit realm rebuild`"
+    )
+
+
+def beyond_last(place: str, offset: int, end: int) -> LogError:
+    """Return the refusal of a cut that would leave nothing, or what is not there; `place` names the log."""
+    return LogError(f"{place} ends at offset {end}: it cannot be cut at {offset}, its last record must stay")
+
+
 class Log(Protocol):
-    """One log. Offsets are dense from 0; every reader sees the same payload at the same offset, for ever."""
+    """One log. Offsets are dense from 0; every reader sees the same payload at the same offset, for ever, or none."""
 
     @property
     def name(self) -> str:
@@ -42,7 +60,25 @@ class Log(Protocol):
 
         Raises:
             LogUnavailable: Transient.
+            LogCut: `start` lies below the first offset that is kept.
             LogError: Damage, or `start` lies beyond the end or before the beginning; names offset and remedy.
+        """
+        ...
+
+    async def start(self) -> Offset:
+        """Return the first offset that is kept: 0 until the log is cut."""
+        ...
+
+    async def cut(self, offset: Offset) -> None:
+        """Give up what lies below `offset`, at most the last one. Safe to repeat; the offsets that are kept stay as they are.
+
+        Whoever calls it has made sure that a checkpoint with this offset is durable, and that nobody needs what goes
+        (protocol.md section 2). Broken off in the middle it has cut less. What a handle still has in its memory may be
+        read below the start for a while.
+
+        Raises:
+            LogUnavailable: Transient; some may be cut.
+            LogError: `offset` lies beyond the last record, or the log is damaged.
         """
         ...
 

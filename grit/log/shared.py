@@ -31,6 +31,14 @@ class SharedLog:
         """See `Log.read`."""
         return await self._log.read(start, bytes_max=bytes_max)
 
+    async def start(self) -> Offset:
+        """See `Log.start`."""
+        return await self._log.start()
+
+    async def cut(self, offset: Offset) -> None:
+        """See `Log.cut`."""
+        await self._log.cut(offset)
+
     async def end(self) -> Offset:
         """See `Log.end`."""
         return await self._log.end()

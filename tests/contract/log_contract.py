@@ -9,7 +9,7 @@ import pytest
 
 from grit.core.errors import LogError
 from grit.core.ids import Offset
-from grit.log.port import Log
+from grit.log.port import Log, LogCut
 
 LIMIT_S = 20.0
 """No test waits longer for anything."""
@@ -172,3 +172,60 @@ class LogContract(ABC):
         assert await second.append(b"b") == 1
         third = await open_log()
         assert await read_all(third) == [(0, b"a"), (1, b"b")]
+
+    async def test_a_log_that_was_never_cut_starts_at_0(self, open_log: Opener) -> None:
+        log = await open_log()
+        assert await log.start() == 0
+        await log.append(b"a")
+        assert await log.start() == 0
+
+    async def test_a_cut_takes_what_lies_below_and_nothing_else(self, open_log: Opener) -> None:
+        log, other = await open_log(), await open_log()
+        for payload in (b"a", b"b", b"c", b"d"):
+            await log.append(payload)
+        await other.cut(Offset(2))
+        for handle in (other, await open_log()):
+            assert await handle.start() == 2
+            assert list(await handle.read(Offset(2))) == [(2, b"c"), (3, b"d")]
+            assert await handle.end() == 4
+        assert await log.append(b"e") == 4
+        assert list(await other.read(Offset(3))) == [(3, b"d"), (4, b"e")]
+
+    @pytest.mark.parametrize("below", [0, 1])
+    async def test_reading_what_was_cut_says_where_the_log_begins_and_what_to_do(
+        self, open_log: Opener, below: int
+    ) -> None:
+        log = await open_log()
+        for payload in (b"a", b"b", b"c"):
+            await log.append(payload)
+        await log.cut(Offset(2))
+        with pytest.raises(
+            LogCut, match=f"log {log.name}.* begins at offset 2, what lay at offset {below} was cut: .*"
+        ):
+            await log.read(Offset(below))
+
+    async def test_a_cut_may_be_repeated_and_never_gives_back(self, open_log: Opener) -> None:
+        log = await open_log()
+        for payload in (b"a", b"b", b"c"):
+            await log.append(payload)
+        for offset in (2, 2, 1, 0):
+            await log.cut(Offset(offset))
+            assert await log.start() == 2
+
+    async def test_the_last_record_cannot_be_cut_away(self, open_log: Opener) -> None:
+        log = await open_log()
+        await log.append(b"a")
+        with pytest.raises(LogError, match=f"log {log.name}.* ends at offset 1: it cannot be cut at 1"):
+            await log.cut(Offset(1))
+        assert list(await log.read(Offset(0))) == [(0, b"a")]
+
+    async def test_who_waits_for_a_record_goes_on_after_a_cut(self, open_log: Opener) -> None:
+        log, other = await open_log(), await open_log()
+        for payload in (b"a", b"b", b"c"):
+            await log.append(payload)
+        async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(other.wait(Offset(3), timeout_ms=60_000))
+            await log.cut(Offset(2))
+            await log.append(b"d")
+            assert await waiting
+        assert list(await other.read(Offset(3))) == [(3, b"d")]
