@@ -17,7 +17,7 @@ from grit.core.ids import Collection, Key
 from grit.core.keys import decode_key, encode_key
 from grit.core.parts import Act, Expect, KeyRead, PredicateRead, Read, Write, after_image, encode_image, touched_fields
 from grit.core.predicate import And, Compare, encode_expr
-from grit.core.values import INT_MAX, INT_MIN, Row, decode_record
+from grit.core.values import INT_MAX, INT_MIN, Row, Value, decode_record, encode_value
 
 ANY_INT = Bound(INT_MIN, INT_MAX)
 
@@ -69,8 +69,15 @@ def plan_write(write: Write, before_bytes: bytes | None) -> Planned:
     elif write.act == Act.CHANGE:
         fields = touched_fields(write)
     else:
-        fields = frozenset([f for f in before.keys() | after.keys() if before.get(f) != after.get(f)])
+        fields = frozenset([f for f in before.keys() | after.keys() if _differ(before.get(f), after.get(f))])
     return Planned(write, before, after, before_bytes, encode_image(after), fields, deltas)
+
+
+def _differ(one: Value, other: Value) -> bool:
+    """Tell whether two values are different bytes: Python takes False for 0, and 1 for 1.0, at any depth."""
+    if type(one) is not type(other) or one != other:
+        return True
+    return isinstance(one, list | dict) and encode_value(one) != encode_value(other)
 
 
 def name_key(collection: Collection, key: Key) -> str:

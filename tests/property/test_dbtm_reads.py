@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dbtm.effects import ReadStore, StoreRead
@@ -162,6 +162,8 @@ _any_writes = st.one_of(
 
 
 @settings(max_examples=100)
+@example(writes=[put(1, c=False), put(1, c=0)], settled=[True] * 12)
+@example(writes=[put(1, c=[1]), put(1, c=[1.0])], settled=[True] * 12)
 @given(writes=st.lists(_any_writes, max_size=12), settled=st.lists(st.booleans(), min_size=12, max_size=12))
 def test_a_log_is_learnt_as_it_was_written(writes: list[Write], settled: list[bool]) -> None:
     rig = Rig()
