@@ -87,6 +87,11 @@ class History:
         self._lanes: dict[Collection, _Lane] = {}
         self._in_order: deque[Change] = deque()
 
+    def begin(self, lsn: Lsn) -> None:
+        """Begin behind `lsn`: nothing up to there is remembered."""
+        assert not self._in_order, "history begins once"
+        self.floor = self.newest = lsn
+
     def add(self, lsn: Lsn, changes: Iterable[Change]) -> None:
         """Remember the changes of the transaction that got `lsn`, the next one; drop the oldest beyond the limit."""
         assert lsn == self.newest + 1, f"Lsn {lsn} after {self.newest}"

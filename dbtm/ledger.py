@@ -110,6 +110,16 @@ class Ledger:
         csn = max(known.csn, *(entry.csn for entry in taken))
         return Entries(epoch, first, time, Through(Csn(csn), known.offset), tuple(taken))
 
+    def begin(self, state: bytes) -> None:
+        """Begin at a checkpoint, which lies at or below what the database has applied: nothing before it is needed here.
+
+        Raises:
+            LogError: It is of another log.
+        """
+        self.fold.load(state)
+        self.history.begin(self.tail)
+        self._cuts = None
+
     def fold_record(self, offset: Offset, record: DbtlRecord) -> DbtlFolded:
         """Fold the next record: what it commits is durable now, and visible."""
         cuts = self.cuts

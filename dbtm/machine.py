@@ -37,6 +37,7 @@ from dbtm.reading import Reading
 from dbtm.takeover import Merge, find_stranger
 from dbtm.voting import Voting
 from grit.core.catalog import RealmDef
+from grit.core.checkpoints import CHECKPOINT_TOKEN, Checkpoints
 from grit.core.election import Election
 from grit.core.errors import Code, LogError
 from grit.core.fold import DbtlFolded
@@ -80,6 +81,7 @@ from grit.core.steps import (
     DrainAsked,
     Halt,
     LinkClosed,
+    LogBegan,
     LogCaughtUp,
     LogFolded,
     Received,
@@ -152,6 +154,7 @@ class DbtmMachine:
         self._started = False
         self._is_alone = is_alone
         self._election = Election(leader_id, self._limits.election_timeout_ms, has_elector=has_elector)
+        self._checkpoints = Checkpoints(self._ledger.fold, self._limits.checkpoint_records)
         self._probed: set[str] = set()
         self._probe = Look()
         self._claimed_at = Millis(0)
@@ -185,6 +188,8 @@ class DbtmMachine:
             self._arrived(event.link, event.message)
         elif isinstance(event, LogFolded):
             self._folded(event)
+        elif isinstance(event, LogBegan):
+            self._began(event)
         elif isinstance(event, StoreRead):
             self._store_read(event)
         elif isinstance(event, StoreFailed):
@@ -254,6 +259,13 @@ class DbtmMachine:
 
     # --- logs ---------------------------------------------------------------------------------------
 
+    def _began(self, event: LogBegan) -> None:
+        if event.log == GTL:
+            self._voting.gtl.load(event.state)
+        else:
+            self._ledger.begin(event.state)
+        self._freshness.note(event.log)
+
     def _folded(self, event: LogFolded) -> None:
         if event.log == GTL:
             self._folded_gtl(event)
@@ -284,6 +296,7 @@ class DbtmMachine:
 
     def _fold_dbtl(self, offset: Offset, record: DbtlRecord) -> None:
         mine = self._is_mine(record)
+        self._checkpoints.meet(offset, record, is_live=self.phase != Phase.OPENING)
         folded = self._ledger.fold_record(offset, record)
         self._freshness.note(DBTL)
         self._clock.see(self._ledger.fold.now)
@@ -346,7 +359,8 @@ class DbtmMachine:
             self._probe_answered(log)
         self._reading.folded()
         if log == DBTL and self.phase == Phase.OPENING:
-            self._effects.append(CatchUp(GTL))
+            # Every global of this realm that the DBTL does not hold lies at or above this offset.
+            self._effects.append(CatchUp(GTL, self._ledger.fold.through.offset))
         if log == GTL:
             self._freeing.looked()
         if log == GTL and self.phase == Phase.FENCING and not self._is_fenced():
@@ -375,7 +389,9 @@ class DbtmMachine:
         return self._token
 
     def _flush(self) -> None:
-        """Hand what has gathered to the log, one record at a time."""
+        """Hand what has gathered to the log, one record at a time; a checkpoint may go beside it."""
+        if self.phase == Phase.SERVING:
+            self._effects.extend(Append(DBTL, CHECKPOINT_TOKEN, one) for one in self._checkpoints.take_due())
         if self.phase not in LEADING or self._appending:
             return
         through = max(self._voting.through, self._ledger.fold.through, key=lambda one: one.csn)
@@ -394,6 +410,8 @@ class DbtmMachine:
 
     def _append_failed(self, event: AppendUnknown | AppendRefused) -> None:
         """What was appended is unknown, and so is everything after it: lead anew and answer from the fold."""
+        if event.token == CHECKPOINT_TOKEN:
+            return
         if event.log == DBTL and self.phase != Phase.FOLLOWING:
             self._step_down()
             self.phase = Phase.CLAIMING
@@ -425,7 +443,8 @@ class DbtmMachine:
         """The log is read after the position: read before, it might end below what is applied meanwhile."""
         self._cursor = answer.after
         self._caught_up.add("database")
-        self._effects.append(CatchUp(DBTL))
+        # What the database has not applied must be folded: the overlay is made of it.
+        self._effects.append(CatchUp(DBTL, answer.after.offset if answer.after else Offset(0)))
         if answer.after is not None:
             self._ledger.overlay.applied_through(answer.after.lsn)
         self._advance()

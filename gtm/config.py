@@ -26,6 +26,7 @@ class GtmConfig:
             with standbys shows life when it has nothing to write.
         election_timeout_ms: A standby claims after so long without a sign of life.
         claim_retry_ms: Pause before the next claim when the log refused the last one.
+        checkpoint_records: A leader writes a checkpoint after so many records of the log.
         retry_after_ms: What a caller is told that was declined.
     """
 
@@ -45,6 +46,7 @@ class GtmConfig:
     quiet_push_ms: int = 500
     election_timeout_ms: int = 2_000
     claim_retry_ms: int = 500
+    checkpoint_records: int = 10_000
     retry_after_ms: int = 100
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ new, decides what is in progress, appends RESIGN, and follows for the rest of it
 from enum import StrEnum
 from typing import Any
 
+from grit.core.checkpoints import CHECKPOINT_TOKEN, Checkpoints
 from grit.core.election import Election
 from grit.core.errors import Code, LogError
 from grit.core.fold import GtlFold, GtlFolded
@@ -50,6 +51,7 @@ from grit.core.steps import (
     Halt,
     LinkClosed,
     LinkOpened,
+    LogBegan,
     LogCaughtUp,
     LogFolded,
     Received,
@@ -124,6 +126,7 @@ class GtmMachine:
         self._now = Millis(0)
         self._is_alone = is_alone
         self._election = Election(leader_id, config.election_timeout_ms, has_elector=has_elector)
+        self._checkpoints = Checkpoints(self._fold, config.checkpoint_records)
         self._is_first_look = True
         self._appended_at = Millis(0)
         self._resigned_epoch = Epoch(0)
@@ -165,6 +168,8 @@ class GtmMachine:
             self._received(event.link, event.message)
         elif isinstance(event, LogFolded):
             self._log_folded(event)
+        elif isinstance(event, LogBegan):
+            self._fold.load(event.state)
         elif isinstance(event, LogCaughtUp):
             self._caught_up()
         elif isinstance(event, LinkOpened):
@@ -194,6 +199,7 @@ class GtmMachine:
         self._voting.open_round()
         self._voting.ask()
         self._append_refusal()
+        self._effects += [Append(GTL, CHECKPOINT_TOKEN, one) for one in self._checkpoints.take_due()]
         self._renew_or_resign()
 
     # --- leadership ------------------------------------------------------------------------------------
@@ -322,6 +328,9 @@ class GtmMachine:
         for offset, record in event.records:
             try:
                 assert not isinstance(record, DbtmEpoch | Entries), f"a record of a DBTL came from the GTL: {record}"
+                self._checkpoints.meet(
+                    offset, record, is_live=self._state in (Leadership.SERVING, Leadership.FOLLOWING)
+                )
                 folded = self._fold.apply(offset, record)
             except LogError as error:
                 self._state = Leadership.HALTED

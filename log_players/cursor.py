@@ -1,6 +1,6 @@
 """The player's machine: where it is in its log, what it applies next, and when it must not go on.
 
-Theory (protocol.md sections 2 and 9). The log is folded from its first record; what a valid ENTRIES record
+Theory (protocol.md sections 2 and 9). The log is folded from a checkpoint, or its first record; what a valid ENTRIES record
 holds is applied in batches of whole records, and each batch moves the cursor of the database from the value that
 this player last saw to the end of the batch, by compare-and-set, in the transaction that writes the rows. So
 whatever happens between two steps (a crash, a second player, a commit whose answer was lost), the rows in the
@@ -30,7 +30,7 @@ from grit.core.fold import DbtlFold
 from grit.core.ids import Collection, Lsn, Millis, Offset, Realm
 from grit.core.queries import Cursor, RowWrite
 from grit.core.records import DbtlRecord, Entry
-from grit.core.steps import DBTL, CatchUp, Halt, LogCaughtUp, LogFolded, Tick, Trace
+from grit.core.steps import DBTL, CatchUp, Halt, LogBegan, LogCaughtUp, LogFolded, Tick, Trace
 from log_players.plans.batch import WriteOrder, plan_writes
 
 
@@ -117,7 +117,9 @@ class StartOver(msgspec.Struct, frozen=True):
     reason: str
 
 
-PlayerEvent = Tick | CursorRead | LogFolded | LogCaughtUp | Applied | ApplyUnknown | StoreAway | StoreRefusedEntry
+PlayerEvent = (
+    Tick | CursorRead | LogBegan | LogFolded | LogCaughtUp | Applied | ApplyUnknown | StoreAway | StoreRefusedEntry
+)
 PlayerEffect = ReadCursor | ApplyBatch | CatchUp | Wait | StartOver | Halt | Trace
 
 
@@ -223,6 +225,8 @@ class PlayerMachine:
             return self._log_caught_up()
         if isinstance(event, CursorRead):
             return self._cursor_read(now, event.cursor)
+        if isinstance(event, LogBegan):
+            return self._log_began(event.state)
         if isinstance(event, Applied):
             return self._applied(now) if event.done else self._read_cursor()
         if isinstance(event, ApplyUnknown):
@@ -236,6 +240,14 @@ class PlayerMachine:
     def _here(self) -> Cursor:
         fold = self._fold
         return Cursor(fold.log_id, fold.offset, fold.epoch, fold.tail)
+
+    def _log_began(self, state: bytes) -> list[PlayerEffect]:
+        """Skip to a checkpoint at or below the cursor that is looked for: what lies before it is in the database."""
+        assert self.state == PlayerState.SEEKING
+        self._fold.load(state)
+        self._base = self._here()
+        self._arrive()
+        return []
 
     def _log_folded(self, now: Millis, event: LogFolded) -> list[PlayerEffect]:
         if not self._backlog_entries:
@@ -286,7 +298,7 @@ class PlayerMachine:
             self._drop_backlog()
             self._base = self._here()
             self.state = PlayerState.SEEKING
-            return [CatchUp(DBTL)]
+            return [CatchUp(DBTL, offset)]
         self._trim(offset)
         if cursor:
             self._check_identity(cursor)

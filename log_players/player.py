@@ -12,10 +12,11 @@ from collections.abc import Callable, Coroutine
 import msgspec
 
 from grit.core.errors import LogError, StoreRefused
-from grit.core.ids import Millis
+from grit.core.ids import Millis, Offset
 from grit.core.records import decode_dbtl_record
-from grit.core.steps import DBTL, CatchUp, Halt, LogCaughtUp, LogFolded, Tick, Trace
+from grit.core.steps import DBTL, CatchUp, Halt, LogBegan, LogCaughtUp, LogFolded, Tick, Trace
 from grit.log.port import Log, LogUnavailable
+from grit.runtime.begin import find_begin
 from grit.runtime.failpoints import failpoint
 from grit.runtime.fatal import spawn
 from grit.runtime.loop import Loop, wall_clock
@@ -89,6 +90,7 @@ class Player:
         self._machine = make_machine()
         self._is_prepared = False
         self._is_catching_up = False
+        self._begin_max: Offset | None = None
         self._has_room = asyncio.Event()
         self._store_call: asyncio.Task[None] | None = None
         self._linger: asyncio.TimerHandle | None = None
@@ -144,6 +146,7 @@ class Player:
             self._trace(effect)
         elif isinstance(effect, CatchUp):
             self._is_catching_up = True
+            self._begin_max = effect.begin_max
         elif isinstance(effect, Wait):
             self._away += 1
             self._tell(f"{self._log.name}: the database is away, again in {effect.delay_ms} ms: {effect.reason}")
@@ -157,6 +160,7 @@ class Player:
         self._tell(f"{self._log.name}: {effect.reason}: replaying from there")
         self._machine = self._make_machine()
         self._is_catching_up = False
+        self._begin_max = None
         self._loop.post(Tick())
 
     def _halt(self, effect: Halt) -> None:
@@ -219,12 +223,23 @@ class Player:
 
     async def _tail_once(self) -> None:
         machine = self._machine
+        if self._begin_max is not None:
+            await self._skip(machine, self._begin_max)
         end = await self._log.end() if self._is_catching_up else None
         if end is None or machine.offset < end:
             await self._read(machine)
         if end is not None and machine is self._machine and machine.offset >= end:
             self._is_catching_up = False
             self._loop.post(LogCaughtUp(DBTL))
+
+    async def _skip(self, machine: PlayerMachine, upto: Offset) -> None:
+        """Skip to the newest checkpoint at or below `upto`, if that is further than the machine is."""
+        begin = await find_begin(self._log, decode_dbtl_record, upto)
+        if machine is not self._machine or self._begin_max != upto:
+            return
+        self._begin_max = None
+        if begin is not None and begin.at > machine.offset:
+            self._loop.post(LogBegan(DBTL, begin.state))
 
     async def _read(self, machine: PlayerMachine) -> None:
         """Report the next records, if some come soon."""

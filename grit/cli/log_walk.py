@@ -1,4 +1,4 @@
-"""Read a log from its start to its end of now, folding it: bounded memory, however long it is."""
+"""Read a log from its start, or the first checkpoint of one that was cut, to its end of now: bounded memory."""
 
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -12,6 +12,7 @@ from grit.core.fold import DbtlFold, GtlFold
 from grit.core.ids import Offset, Realm
 from grit.core.records import decode_dbtl_record, decode_gtl_record
 from grit.log.port import Log
+from grit.runtime.begin import Begin, find_first
 
 
 async def walk(config: Config, name: str) -> AsyncGenerator[RecordFacts, None]:
@@ -22,25 +23,31 @@ async def walk(config: Config, name: str) -> AsyncGenerator[RecordFacts, None]:
     """
     log = await open_existing(config, name)
     try:
-        folder = _gtl_folder(name) if name == GTL else _dbtl_folder(name)
-        async for offset, payload in _payloads(log):
+        decode = decode_gtl_record if name == GTL else decode_dbtl_record
+        begin = await find_first(log, decode)
+        folder = _gtl_folder(name, begin) if name == GTL else _dbtl_folder(name, begin)
+        async for offset, payload in _payloads(log, begin.at if begin else Offset(0)):
             yield folder(offset, payload)
     finally:
         await log.close()
 
 
-def _gtl_folder(name: str) -> Callable[[Offset, bytes], RecordFacts]:
+def _gtl_folder(name: str, begin: Begin | None) -> Callable[[Offset, bytes], RecordFacts]:
     fold = GtlFold(name)
+    if begin is not None:
+        fold.load(begin.state)
     return lambda offset, payload: gtl_facts(fold, offset, decode_gtl_record(payload, log=name, offset=offset))
 
 
-def _dbtl_folder(name: str) -> Callable[[Offset, bytes], RecordFacts]:
+def _dbtl_folder(name: str, begin: Begin | None) -> Callable[[Offset, bytes], RecordFacts]:
     fold = DbtlFold(name, Realm(name.removeprefix("dbtl.")))
+    if begin is not None:
+        fold.load(begin.state)
     return lambda offset, payload: dbtl_facts(fold, offset, decode_dbtl_record(payload, log=name, offset=offset))
 
 
-async def _payloads(log: Log) -> AsyncGenerator[tuple[Offset, bytes], None]:
-    end, at = await log.end(), Offset(0)
+async def _payloads(log: Log, at: Offset) -> AsyncGenerator[tuple[Offset, bytes], None]:
+    end = await log.end()
     progress = Progress(log.name, end)
     while at < end:
         for offset, payload in await log.read(at):

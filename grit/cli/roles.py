@@ -152,6 +152,7 @@ class Process:
                 # larger, and finds fewer undecided ones in its way (docs/adr/0008).
                 rounds_evaluated_max=1,
                 quiet_push_ms=limits.renewal_ms,
+                checkpoint_records=limits.checkpoint_records,
                 election_timeout_ms=limits.election_timeout_ms,
             ),
             trace=_spans("gtm"),

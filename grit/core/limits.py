@@ -40,6 +40,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         outbox_bytes: Per DBTM: what is committed and waits to be appended; beyond it commits are refused.
         aborts_remembered: Per DBTM: aborted locals, so that a second copy cannot commit.
         lag_entries: A realm whose database is further behind than that refuses commits.
+        checkpoint_records: A leader writes a checkpoint into its log after so many records, from which a start goes on.
     """
 
     transaction_timeout_ms: int = 30 * _SECOND
@@ -67,6 +68,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     outbox_bytes: int = 64 * _MIB
     aborts_remembered: int = 100_000
     lag_entries: int = 100_000
+    checkpoint_records: int = 10_000
 
     def __post_init__(self) -> None:
         """Check every bound.
@@ -111,5 +113,6 @@ LIMIT_BOUNDS: Mapping[str, tuple[int, int]] = {
     "outbox_bytes": (1 * _KIB, 1024 * _MIB),
     "aborts_remembered": (1, 10_000_000),
     "lag_entries": (100, 100_000_000),
+    "checkpoint_records": (2, 100_000_000),
 }
 """Least and most of every limit, inclusive."""

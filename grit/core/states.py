@@ -105,20 +105,57 @@ def split_state(at: Offset, dumped: bytes) -> tuple[Checkpoint, ...]:
     return tuple(Checkpoint(at, part, len(shares), share, digest) for part, share in enumerate(shares))
 
 
-class Parts:
-    """The parts of checkpoints that have been met, in any order; those of several writers may lie between each other."""
+def state_offset(dumped: bytes) -> Offset | None:
+    """Return the offset that a state says it is of, without decoding the rest; None: it is no state."""
+    if dumped[:1] != _PREFIX:
+        return None
+    try:
+        return msgspec.msgpack.decode(memoryview(dumped)[1:], type=_Head).shared.offset
+    except (msgspec.DecodeError, ValueError):
+        return None
 
-    def __init__(self) -> None:
+
+class _Shared(msgspec.Struct, frozen=True, array_like=True):
+    log_id: str
+    realm: Realm
+    offset: Offset
+
+
+class _Head(msgspec.Struct, frozen=True, array_like=True):
+    """The beginning of either state; what follows is skipped."""
+
+    shared: _Shared
+
+
+class Parts:
+    """The parts of checkpoints that have been met, in any order; those of several writers may lie between each other.
+
+    Of those that are not whole, so many are kept at most: what writers that died left behind must not pile up.
+    """
+
+    def __init__(self, incomplete_max: int = 8) -> None:
         self._shares: dict[tuple[Offset, int, bytes], dict[int, bytes]] = {}
+        self._incomplete_max = incomplete_max
 
     def take(self, record: Checkpoint) -> bytes | None:
-        """Take a part; return the whole state when this one completes it.
+        """Take a part; return the whole state when this one completes it, and forget it.
 
-        Parts that do not make what their digest says never become a whole, whatever else comes.
+        What is no part, and parts that do not make what their digest says, or the state of another offset, never become
+        a whole, whatever else comes: a bad record stops nobody.
         """
-        shares = self._shares.setdefault((record.at, record.of, record.digest), {})
-        shares[record.part] = record.state
-        if len(shares) < record.of or any(part not in shares for part in range(record.of)):
+        if not 0 <= record.part < record.of:
             return None
-        dumped = b"".join(shares[part] for part in range(record.of))
-        return dumped if digest_of(dumped) == record.digest else None
+        kind = (record.at, record.of, record.digest)
+        shares = self._shares.setdefault(kind, {})
+        shares[record.part] = record.state
+        if len(shares) == record.of:
+            del self._shares[kind]
+            dumped = b"".join(shares[part] for part in range(record.of))
+            return dumped if digest_of(dumped) == record.digest and state_offset(dumped) == record.at else None
+        if len(self._shares) > self._incomplete_max:
+            del self._shares[next(iter(self._shares))]
+        return None
+
+    def __len__(self) -> int:
+        """Return the number of checkpoints that are not whole yet."""
+        return len(self._shares)

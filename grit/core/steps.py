@@ -4,8 +4,8 @@ A machine is `step(now, event) -> list[effect]`: no clock (`now` comes with the 
 shell turns what happens into events, one at a time, and carries the effects out in order. Between an
 effect and the event that reports its end anything else may happen.
 
-Logs: from the first `CatchUp` of a log on the shell tails it, from offset 0, and reports every record in order
-by `LogFolded`, exactly once. `Append` may be carried out while others are under way; they take effect in the
+Logs: from the first `CatchUp` of a log on the shell tails it and reports every record in order by `LogFolded`, exactly
+once: from offset 0, or from a checkpoint, which it reports before by `LogBegan`. `Append` may be carried out while others are under way; they take effect in the
 order in which they were asked for. Its success is not reported: the tail shows the record. What is
 acknowledged is what the fold says (the plain way of protocol.md section 2).
 """
@@ -45,6 +45,13 @@ class Received(msgspec.Struct, frozen=True, gc=False):
 
     link: LinkId
     message: Message
+
+
+class LogBegan(msgspec.Struct, frozen=True, gc=False):
+    """The tail of `log` begins at a checkpoint: `state` is the fold just before the first record that will be reported."""
+
+    log: str
+    state: bytes
 
 
 class LogFolded(msgspec.Struct, frozen=True, gc=False):
@@ -105,9 +112,13 @@ class Append(msgspec.Struct, frozen=True, gc=False):
 
 
 class CatchUp(msgspec.Struct, frozen=True, gc=False):
-    """Read `log` to its end now, report what comes, then `LogCaughtUp`."""
+    """Read `log` to its end now, report what comes, then `LogCaughtUp`.
+
+    The first one of a log may begin at a checkpoint at or below `begin_max`; None: at any.
+    """
 
     log: str
+    begin_max: Offset | None = None
 
 
 class CloseLink(msgspec.Struct, frozen=True, gc=False):
@@ -142,6 +153,7 @@ SharedEvent = (
     | LinkOpened
     | LinkClosed
     | Received
+    | LogBegan
     | LogFolded
     | LogCaughtUp
     | AppendUnknown

@@ -32,7 +32,8 @@ BATCH_BYTES_MAX = 4 << 20
 LOOK_MS_MIN, LOOK_MS_MAX, LOOK_GROWTH = 1.0, 20.0, 1.5
 """The pauses between two glances for what other processes append; at the longest one the file is looked into."""
 CUT_ROWS_MAX = 10_000
-"""Rows that one transaction of a cut deletes: appends wait for no more."""
+CUT_BYTES_MAX = 16 << 20
+"""Rows that one transaction of a cut deletes, and about how many bytes: appends wait for no more."""
 RECENT_BYTES_MAX = 4 << 20
 """Payloads appended through a handle that it keeps for its readers."""
 
@@ -195,7 +196,7 @@ class EmbeddedLog:
             LogError: `offset` lies beyond the last record.
         """
         self._check_open()
-        cut = partial(self._appends.cut, offset, rows_max=CUT_ROWS_MAX)
+        cut = partial(self._appends.cut, offset, rows_max=CUT_ROWS_MAX, bytes_max=CUT_BYTES_MAX)
         while not await asyncio.get_running_loop().run_in_executor(self._append_thread, cut):
             self._check_open()
         while self._recent and self._recent[0][0] < offset:

@@ -24,6 +24,7 @@ _FROM_START = "SELECT offset, payload, checksum FROM records WHERE offset >= ? O
 _NEWEST_TWO = "SELECT offset, payload, checksum FROM records ORDER BY offset DESC LIMIT 2"
 _NEWEST_OFFSET = "SELECT max(offset) FROM records"
 _OLDEST_OFFSET = "SELECT min(offset) FROM records"
+_OLDEST_SIZES = "SELECT offset, length(payload) FROM records WHERE offset < ? ORDER BY offset LIMIT ?"
 _CUT = "DELETE FROM records WHERE offset < ?"
 _INSERT = "INSERT INTO records (offset, payload, checksum) VALUES (?, ?, ?)"
 
@@ -132,14 +133,14 @@ class LogFile:
         with self._translated():
             return Offset(self._oldest(self._connection()))
 
-    def cut(self, offset: Offset, *, rows_max: int) -> bool:
-        """Delete rows below `offset`, the oldest first, at most `rows_max`; tell whether all are gone.
+    def cut(self, offset: Offset, *, rows_max: int, bytes_max: int) -> bool:
+        """Delete rows below `offset`, the oldest first, at most `rows_max` and about `bytes_max`; tell whether all are gone.
 
         Each call is one transaction, so appends of other processes come in between, and a log whose cut was broken off
         begins a little lower than it was meant to.
 
         Raises:
-            LogUnavailable: Not done.
+            LogUnavailable: Perhaps not done: it may be repeated.
             LogError: `offset` lies beyond the last whole row.
         """
         with self._translated():
@@ -148,10 +149,17 @@ class LogFile:
             end = self._whole_end()
             if offset >= end:
                 raise beyond_last(f"log {self._name} ({self._path})", offset, end)
-            upto = min(offset, self._oldest(connection) + rows_max)
+            upto = size = 0
+            for oldest, length in connection.execute(_OLDEST_SIZES, (offset, rows_max)).fetchall():
+                upto, size = oldest + 1, size + length
+                if size >= bytes_max:
+                    break
             connection.execute(_CUT, (upto,))
-            self._commit(connection)
-            return upto == offset
+            try:
+                self._commit(connection)
+            except AppendUnknown as error:
+                raise LogUnavailable(f"{error}; cut it again") from error
+            return upto in (0, offset)
 
     def glimpse(self) -> tuple[int, int]:
         """Return something that most often changes when a process appends; does not block, may be called anywhere."""

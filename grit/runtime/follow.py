@@ -1,6 +1,6 @@
 """A log and a machine: the tail comes in as events, appends and reads to the end go out as effects.
 
-The follower starts at offset 0 and reports every record in order, once. While the log cannot be reached it tries again
+The follower begins at a checkpoint, or at offset 0, and reports every record from there in order, once. While the log cannot be reached it tries again
 for ever, with growing pauses: what has been reported stands, and the machine decides what silence means. A damaged or
 foreign log is fatal to the process, as is every other LogError.
 """
@@ -14,9 +14,10 @@ import structlog
 
 from grit.core.ids import Offset
 from grit.core.records import Commits, DbtlRecord, Entries, GtlRecord, encode_log_record
-from grit.core.steps import Append, AppendRefused, AppendUnknown, LogCaughtUp, LogFolded
+from grit.core.steps import Append, AppendRefused, AppendUnknown, LogBegan, LogCaughtUp, LogFolded
 from grit.log.port import AppendUnknown as UnknownError
 from grit.log.port import Log, LogUnavailable
+from grit.runtime.begin import find_begin
 from grit.runtime.failpoints import failpoint
 from grit.runtime.fatal import spawn
 from grit.runtime.links.redial import Backoff
@@ -27,7 +28,7 @@ BACKOFF_MS_MIN, BACKOFF_MS_MAX = 20, 1_000
 CLOSE_MS = 1_000
 """How long `close` lets appends under way finish; what is cut off then is in the log, or is not."""
 
-LogEvent = LogFolded | LogCaughtUp | AppendUnknown | AppendRefused
+LogEvent = LogBegan | LogFolded | LogCaughtUp | AppendUnknown | AppendRefused
 
 
 class Decode(Protocol):
@@ -79,6 +80,8 @@ class LogFollower:
         self._backoff = Backoff(BACKOFF_MS_MIN, BACKOFF_MS_MAX, self._chance)
         self._logger = structlog.get_logger("grit.follow")
         self._offset = Offset(0)
+        self._begin_max: Offset | None = None
+        self._has_begun = False
         self._failure = ""
         self._asked = self._answered = 0
         self._woken = asyncio.Event()
@@ -96,9 +99,10 @@ class LogFollower:
         """Return why the log cannot be read just now, one line; empty when it can."""
         return self._failure
 
-    def start(self) -> None:
-        """Begin to follow; once."""
+    def start(self, begin_max: Offset | None = None) -> None:
+        """Begin to follow, at the newest checkpoint at or below `begin_max` (None: at the newest); once."""
         assert self._tail is None, "the follower was started before"
+        self._begin_max = begin_max
         self._tail = spawn(self._follow(), name=f"follow {self._log.name}")
 
     def append(self, effect: Append) -> None:
@@ -150,6 +154,8 @@ class LogFollower:
 
     async def _take_turn(self) -> None:
         """Answer who wants to be at the end; else wait for something new, and report a batch of it."""
+        if not self._has_begun:
+            await self._begin()
         self._woken.clear()
         asked = self._asked
         if self._answered < asked:
@@ -165,6 +171,13 @@ class LogFollower:
             await self._report()
         elif await self._is_something_new():
             await self._report()
+
+    async def _begin(self) -> None:
+        begin = await find_begin(self._log, self._decode, self._begin_max)
+        self._has_begun = True
+        if begin is not None:
+            self._offset = begin.at
+            self._post(LogBegan(self._name, begin.state))
 
     async def _report(self) -> None:
         rows = await self._log.read(self._offset)

@@ -76,7 +76,7 @@ class Shell:
     Args:
         role: For failpoints and messages.
         logs: By the name that the machine calls them.
-        make_machine: A new machine, which folds the logs from their start.
+        make_machine: A new machine, which folds the logs from a checkpoint or their start.
         perform_own: Carries out effects that are not `grit.core.steps`'.
         trace: Takes finished spans.
         stand: Stands for this role's seat with an external elector; None: there is none.
@@ -185,7 +185,7 @@ class Shell:
             failpoint(f"{self._role}.before_append.{record_name(effect.record)}")
             self._followers[effect.log].append(effect)
         elif isinstance(effect, CatchUp):
-            self._catch_up(effect.log)
+            self._catch_up(effect)
         elif isinstance(effect, Trace):
             self._trace(effect)
         elif isinstance(effect, CloseLink):
@@ -206,12 +206,13 @@ class Shell:
         if self._candidacy is not None:
             await self._candidacy.close()
 
-    def _catch_up(self, log: str) -> None:
+    def _catch_up(self, effect: CatchUp) -> None:
         """Read a log to its end; the first time, begin to follow it: a machine says in which order it takes its logs."""
-        if log not in self._followed:
-            self._followed.add(log)
-            self._followers[log].start()
-        self._followers[log].catch_up()
+        follower = self._followers[effect.log]
+        if effect.log not in self._followed:
+            self._followed.add(effect.log)
+            follower.start(effect.begin_max)
+        follower.catch_up()
 
     def _send(self, effect: Send) -> None:
         link = self._links.get(effect.link)

@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from dbtm.effects import ReadStore, Restart, StoreRead
 from dbtm.machine import DbtmMachine
 from grit.core.catalog import RealmDef
@@ -22,6 +24,7 @@ from grit.core.steps import (
     Halt,
     LinkClosed,
     LinkOpened,
+    LogBegan,
     LogCaughtUp,
     LogFolded,
     Received,
@@ -34,6 +37,7 @@ from grit.store.memory import MemoryStore
 from gtm.config import GtmConfig
 from gtm.machine import GtmMachine
 from log_players.cursor import Applied, ApplyBatch, CursorRead, PlayerMachine, ReadCursor, StartOver, Wait
+from tests.sim.beginning import newest_checkpoint
 from tests.sim.chronicle import Said
 from tests.sim.watch import DbtmWatch
 from tests.sim.world import World
@@ -84,6 +88,14 @@ class Node:
         self.world.on_append(self._logs[log], grown)
         grown()
 
+    def _begin_log(self, effect: CatchUp) -> None:
+        """Begin to read at a checkpoint, where there is one."""
+        begin = newest_checkpoint(effect.log, self.world.logs.get(self._logs[effect.log], ()), effect.begin_max)
+        if begin is not None:
+            self._offsets[effect.log] = begin[0]
+            self.world.note(f"{self.name} begins at the checkpoint of {effect.log}@{begin[0]}")
+            self.post(LogBegan(effect.log, begin[1]))
+
     def pause(self) -> None:
         """Stop in the middle of things (SIGSTOP): what was handed to the logs may land now, or later."""
         self.world.note(f"{self.name} paused")
@@ -127,6 +139,7 @@ class Node:
         elif isinstance(effect, CatchUp):
             log = effect.log
             if log not in self._watchers:
+                self._begin_log(effect)
                 self.follow(log)
             self.world.later(f"{self.name}.tail.{log}", lambda: self._read(log, caught_up=True))
         elif isinstance(effect, CloseLink):
@@ -226,8 +239,9 @@ class GtmNode(Node):
 
     def __init__(self, world: World, name: str, *, is_alone: bool = True, has_elector: bool = False) -> None:
         super().__init__(world, name, {GTL: "gtl"})
+        config = GtmConfig(checkpoint_records=world.checkpoint_records)
         me = (LeaderId(name), f"addr:{name}", f"log:{name}")
-        self.machine = GtmMachine(GtmConfig(), *me, is_alone=is_alone, has_elector=has_elector)
+        self.machine = GtmMachine(config, *me, is_alone=is_alone, has_elector=has_elector)
 
     def step(self, event: Any) -> list[Any]:
         epoch = self.machine.fold.epoch
@@ -253,7 +267,7 @@ class DbtmNode(Node):
     ) -> None:
         super().__init__(world, name, {DBTL: f"dbtl.{realm.name}", GTL: "gtl"})
         self._store = store
-        self._limits = limits or Limits()
+        self._limits = msgspec.structs.replace(limits or Limits(), checkpoint_records=world.checkpoint_records)
         self.watch = DbtmWatch(world, name, realm.name, self._limits)
         self.machine = DbtmMachine(
             realm,

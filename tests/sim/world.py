@@ -43,6 +43,8 @@ class World:
         self._held: set[str] = set()
         self._idle = 0
         self.unknown_share = 0.0
+        # In every other run processes that start again begin at checkpoints.
+        self.checkpoint_records = 3 if seed % 2 else 10_000
 
     def later(self, channel: str, thunk: Thunk) -> None:
         """Do `thunk` some time after everything that is in `channel` already."""

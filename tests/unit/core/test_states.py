@@ -70,24 +70,54 @@ def test_a_state_of_another_realm_is_refused() -> None:
         DbtlFold("dbtl.b", B).load(filled().dump())
 
 
+def large(address: str) -> bytes:
+    """Return a state of offset 1 that takes four records."""
+    fold = GtlFold()
+    fold.apply(Offset(0), Genesis("g", Realm(""), FORMAT))
+    fold.address = address * (3 * PART_BYTES)
+    return fold.dump()
+
+
 def test_a_large_state_goes_in_several_records_and_comes_back() -> None:
-    state = bytes(range(256)) * (3 * PART_BYTES // 256) + b"end"
-    records = split_state(Offset(7), state)
+    state = large("a")
+    records = split_state(Offset(1), state)
     assert [record.part for record in records] == [0, 1, 2, 3]
     parts = Parts()
     assert [parts.take(record) for record in records] == [None, None, None, state]
+    assert len(parts) == 0
 
 
 def test_parts_of_different_states_never_make_one() -> None:
-    first, second = b"1" * (PART_BYTES + 1), b"2" * (PART_BYTES + 1)
+    first, second = split_state(Offset(1), large("a")), split_state(Offset(1), large("b"))
     parts = Parts()
-    assert parts.take(split_state(Offset(7), first)[0]) is None
-    assert parts.take(split_state(Offset(7), second)[1]) is None
-    assert parts.take(split_state(Offset(7), second)[0]) == second
+    assert [parts.take(record) for record in (*first[:2], *second[2:])] == [None] * 4
+    assert [parts.take(record) for record in second[:2]] == [None, large("b")]
 
 
-def test_parts_that_do_not_make_what_their_digest_says_are_no_state() -> None:
-    assert Parts().take(Checkpoint(Offset(7), 0, 1, b"forged", digest_of(b"true"))) is None
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Checkpoint(Offset(1), 0, 1, b"forged", digest_of(b"true")),
+        Checkpoint(Offset(1), 0, 1, b"no state", digest_of(b"no state")),
+        Checkpoint(Offset(1), 0, 0, b"", digest_of(b"")),
+        Checkpoint(Offset(1), 3, 2, b"", digest_of(b"")),
+        Checkpoint(Offset(1), -1, 1, b"", digest_of(b"")),
+        *split_state(Offset(99), filled().dump()),
+    ],
+    ids=["other digest", "no state", "of nothing", "part beyond", "part before", "state of another offset"],
+)
+def test_a_bad_record_makes_no_state_and_stops_nobody(bad: Checkpoint) -> None:
+    parts = Parts()
+    assert parts.take(bad) is None
+    state = filled().dump()
+    assert [parts.take(record) for record in split_state(Offset(5), state)] == [state]
+
+
+def test_what_writers_that_died_left_behind_does_not_pile_up() -> None:
+    parts = Parts(incomplete_max=3)
+    for number in range(100):
+        parts.take(Checkpoint(Offset(number), 0, 2, b"half", b""))
+    assert len(parts) == 3
 
 
 def test_only_checkpoints_look_like_checkpoints() -> None:

@@ -33,7 +33,17 @@ from grit.core.outcome import Outcome
 from grit.core.parts import Act, Expect, Part, Read, Write, encode_changes, encode_part
 from grit.core.predicate import And, Compare, IsNull, Or, encode_expr
 from grit.core.queries import Cursor, GetRows, Query, RowWrite
-from grit.core.records import CommitEntry, Commits, DbtlRecord, DbtmEpoch, Entry, Genesis, GtmEpoch, PartEntry
+from grit.core.records import (
+    CommitEntry,
+    Commits,
+    DbtlRecord,
+    DbtmEpoch,
+    Entry,
+    Genesis,
+    GtmEpoch,
+    PartEntry,
+    encode_log_record,
+)
 from grit.core.steps import (
     DBTL,
     GTL,
@@ -42,6 +52,7 @@ from grit.core.steps import (
     AppendUnknown,
     CatchUp,
     LinkClosed,
+    LogBegan,
     LogCaughtUp,
     LogFolded,
     Received,
@@ -50,6 +61,7 @@ from grit.core.steps import (
 )
 from grit.core.values import Row, decode_record, encode_record
 from grit.store.memory import MemoryStore
+from tests.sim.beginning import newest_checkpoint
 
 START = Millis(1_000_000_000)
 SHOP = Realm("shop")
@@ -163,6 +175,7 @@ class Rig:
         looks: Looks into the database that are under way.
         sent: Every message so far, with its link.
         effects: Every effect so far.
+        began: Where each log was begun, if `begins`: at the newest checkpoint that the machine allows.
     """
 
     def __init__(
@@ -175,6 +188,7 @@ class Rig:
         realm: RealmDef = CATALOGUE,
         is_alone: bool = True,
         has_elector: bool = False,
+        begins: bool = False,
     ) -> None:
         self.name = name
         self.machine = DbtmMachine(
@@ -195,7 +209,9 @@ class Rig:
         self.sent: list[tuple[LinkId, Message]] = []
         self.gtm_epoch = Epoch(0)
         self.gtm_link = GTM
-        self._caught: list[str] = []
+        self._caught: list[CatchUp] = []
+        self._begins = begins
+        self.began: dict[str, Offset] = {}
         self._folded = {DBTL: 0, GTL: 0}
         self._ids = 0
         self._player = DbtlFold("dbtl.shop", SHOP)
@@ -211,7 +227,7 @@ class Rig:
             if isinstance(effect, Append):
                 self.appends.append(effect)
             elif isinstance(effect, CatchUp):
-                self._caught.append(effect.log)
+                self._caught.append(effect)
             elif isinstance(effect, ReadStore):
                 self.looks.append(effect)
             elif isinstance(effect, Send):
@@ -253,6 +269,8 @@ class Rig:
 
     def fold(self, log: str, upto: int | None = None) -> None:
         """Report what a log holds."""
+        if self._begins and log not in self.began:
+            return
         start = self._folded[log]
         records = self.logs[log][start:upto]
         self._folded[log] = start + len(records)
@@ -262,9 +280,20 @@ class Rig:
     def catch_up(self) -> None:
         """Finish the reads to the end that were asked for; the logs are folded to their ends first."""
         caught, self._caught = self._caught, []
-        for log in caught:
-            self.fold(log)
-            self.step(LogCaughtUp(log))
+        for effect in caught:
+            self._begin_log(effect)
+            self.fold(effect.log)
+            self.step(LogCaughtUp(effect.log))
+
+    def _begin_log(self, effect: CatchUp) -> None:
+        """Begin a log, when it is first asked for, at the newest checkpoint that the machine allows."""
+        if not self._begins or effect.log in self.began:
+            return
+        payloads = [encode_log_record(record) for record in self.logs[effect.log]]
+        at, state = newest_checkpoint(effect.log, payloads, effect.begin_max) or (Offset(0), b"")
+        self.began[effect.log], self._folded[effect.log] = at, at
+        if state:
+            self.step(LogBegan(effect.log, state))
 
     def answer(self) -> None:
         """Answer the looks into the database."""

@@ -70,7 +70,7 @@ def test_each_log_must_show_it_for_itself(timed: Rig, idle: str) -> None:
     timed.fold(GTL)
     request = ask(timed, ONE, 0, int(NEWEST), fresh=START + 1_200)
     assert not is_answered(timed, request)
-    timed._caught, others = [log for log in timed._caught if log == idle], timed._caught
+    timed._caught, others = [effect for effect in timed._caught if effect.log == idle], timed._caught
     assert len(others) == 2
     timed.catch_up()
     assert is_answered(timed, request)

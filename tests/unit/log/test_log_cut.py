@@ -12,19 +12,19 @@ from grit.core.ids import Offset
 from grit.log import embedded
 from grit.log.embedded import EmbeddedLog
 from grit.log.log_file import LogFile
-from grit.log.port import LogCut
+from grit.log.port import LogCut, LogUnavailable
 from tests.unit.log.test_log_damage import FLIP_A_BYTE, fill, opened, tamper
 from tests.unit.log.test_log_processes import LIMIT_S, acknowledged, start_appender
 
 PAYLOADS = [f"{number}".encode() for number in range(10)]
 
 
-def cut_once(folder: Path, offset: int, rows: int) -> bool:
+def cut_once(folder: Path, offset: int, rows: int, size: int = 1 << 20) -> bool:
     """Do what one transaction of a cut does, and end there, as a crash would."""
     path = folder / "gtl.log.db"
     file = LogFile(path, "gtl", busy_ms=1_000, page_count_max=None, connection=sqlite3.Connection)
     try:
-        return file.cut(Offset(offset), rows_max=rows)
+        return file.cut(Offset(offset), rows_max=rows, bytes_max=size)
     finally:
         file.close()
 
@@ -89,3 +89,35 @@ async def test_a_log_is_cut_while_another_process_appends(tmp_path: Path) -> Non
             rows = dict(await log.read(Offset(150)))
     assert list(told) == list(range(300))
     assert rows == {Offset(offset): told[offset] for offset in range(150, 300)}
+
+
+async def test_one_transaction_of_a_cut_is_bounded_by_bytes_too(tmp_path: Path) -> None:
+    await fill(tmp_path, [b"x" * 100] * 10)
+    assert not cut_once(tmp_path, 8, 100, size=250)
+    async with opened(tmp_path) as log:
+        assert await log.start() == 3
+
+
+async def test_a_cut_whose_commit_breaks_is_unavailable_and_may_be_repeated(tmp_path: Path) -> None:
+    await fill(tmp_path, PAYLOADS)
+    log = await EmbeddedLog.open(tmp_path, "gtl", connection=BrokenCommits)
+    BrokenCommits.is_broken = True
+    with pytest.raises(LogUnavailable, match="cut it again"):
+        await log.cut(Offset(8))
+    BrokenCommits.is_broken = False
+    await log.cut(Offset(8))
+    assert await log.start() == 8
+    await log.close()
+
+
+class BrokenCommits(sqlite3.Connection):
+    """Commits whose answer is lost, while it is told to."""
+
+    is_broken = False
+
+    def execute(self, sql: str, *args: object) -> sqlite3.Cursor:
+        """Execute, and lose the answer of a COMMIT."""
+        cursor = super().execute(sql, *args)  # type: ignore[arg-type] # whatever the caller gave
+        if sql == "COMMIT" and BrokenCommits.is_broken:
+            raise sqlite3.OperationalError("disk I/O error")
+        return cursor

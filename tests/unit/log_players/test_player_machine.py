@@ -97,7 +97,7 @@ def test_a_cursor_of_another_log_halts() -> None:
 def test_a_cursor_beyond_the_end_of_the_log_halts_when_the_end_is_known() -> None:
     player = machine()
     player.step(NOW, Tick())
-    assert player.step(NOW, CursorRead(cursor(7, 3))) == [CatchUp(DBTL)]
+    assert player.step(NOW, CursorRead(cursor(7, 3))) == [CatchUp(DBTL, Offset(7))]
     assert player.step(NOW, folded(START)) == []
     message = halt_of(player.step(NOW, LogCaughtUp(DBTL)))
     assert "dbtl.shop: ends at offset 2" in message

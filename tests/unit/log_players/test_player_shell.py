@@ -8,10 +8,12 @@ import pytest
 
 from grit.core.catalog import CollectionDef, RealmDef, Shape
 from grit.core.errors import LogError, StoreRefused
+from grit.core.fold import DbtlFold
 from grit.core.ids import Collection, Csn, Epoch, LeaderId, Lsn, Millis, Offset, Realm, make_txn_id
 from grit.core.keys import encode_key
 from grit.core.queries import Cursor, GetRows, RowWrite
-from grit.core.records import DbtmEpoch, Entries, Entry, Genesis, Image, Through, encode_log_record
+from grit.core.records import DbtmEpoch, Entries, Entry, Genesis, Image, Through, decode_dbtl_record, encode_log_record
+from grit.core.states import split_state
 from grit.core.steps import Trace
 from grit.core.values import encode_record
 from grit.log.memory import MemoryLog
@@ -67,6 +69,15 @@ class Stage:
         record = Entries(Epoch(1), Lsn(self.next_lsn), TIME, Through(Csn(0), Offset(0)), (entry,))
         self.next_lsn += 1
         await self.log.append(encode_log_record(record))
+
+    async def checkpoint(self, at: int) -> None:
+        """Append the checkpoint of an offset."""
+        fold = DbtlFold(self.log.name, REALM.name)
+        for offset, payload in await self.log.read(Offset(0), bytes_max=1 << 30):
+            if offset < at:
+                fold.apply(offset, decode_dbtl_record(payload, log=self.log.name, offset=offset))
+        for record in split_state(Offset(at), fold.dump()):
+            await self.log.append(encode_log_record(record))
 
     def lsn(self) -> int:
         cursor = self.store.cursor_now()
@@ -195,3 +206,50 @@ async def test_a_database_that_went_back_is_played_forward_again() -> None:
 
 
 OLD = Cursor("log-1", Offset(2), Epoch(1), Lsn(0))
+
+
+async def played(stage: Stage, count: int) -> None:
+    """Commit so many items, and let a player apply them."""
+    await stage.open_log()
+    for number in range(count):
+        await stage.commit(number)
+    async with running(stage.player()):
+        await until(lambda: stage.lsn() == count)
+
+
+async def test_a_player_that_starts_again_goes_on_from_a_checkpoint_below_its_cursor_in_a_log_that_was_cut() -> None:
+    stage = Stage(MemoryStore(REALM))
+    await played(stage, 6)
+    await stage.checkpoint(5)
+    await stage.log.cut(Offset(5))
+    await stage.commit(6)
+    async with running(stage.player()):
+        await until(lambda: stage.lsn() == 7)
+    assert stage.items(7) == 7
+
+
+async def test_a_player_does_not_begin_at_a_checkpoint_above_its_cursor() -> None:
+    stage = Stage(MemoryStore(REALM))
+    await played(stage, 3)
+    for number in range(3, 9):
+        await stage.commit(number)
+    await stage.checkpoint(9)
+    async with running(stage.player()):
+        await until(lambda: stage.lsn() == 9)
+    assert stage.items(9) == 9
+
+
+@pytest.mark.parametrize("applied", [0, 2])
+async def test_a_database_that_is_older_than_its_log_halts_the_player_with_the_remedy(applied: int) -> None:
+    stage = Stage(MemoryStore(REALM))
+    if applied:
+        await played(stage, applied)
+    else:
+        await stage.open_log()
+    for number in range(applied, 9):
+        await stage.commit(number)
+    await stage.checkpoint(9)
+    await stage.log.cut(Offset(9))
+    with pytest.raises(LogError, match=r"log dbtl\.shop begins at offset 9, .*grit realm rebuild"):
+        await stage.player().run()
+    assert stage.lsn() == applied
