@@ -57,7 +57,7 @@ def _judge_globals(gtl: GlobalHistory, history: RealmHistory) -> Iterable[Findin
 def _judge_global(gtl: GlobalHistory, history: RealmHistory, transaction: Transaction) -> Finding | None:
     entry = transaction.entry
     decision = gtl.at(entry.csn)
-    if decision is None and not gtl.is_whole:
+    if decision is None and (not gtl.is_whole or entry.csn <= gtl.before):
         return None
     if decision is None:
         message = f"the global log has no Csn {entry.csn}, it ends at {gtl.last_csn}"
@@ -88,12 +88,14 @@ def _judge_missing(gtl: GlobalHistory, history: RealmHistory, *, is_quiesced: bo
     # Globals enter in order of Csn: below the last one that is there nothing can be added any more.
     settled = max(max(found, default=0), history.end.through)
     for decision in gtl.committed_of(history.realm):
-        if decision.csn in found:
+        if decision.csn in found or decision.csn <= history.marks[0].through:
             continue
         if decision.csn > settled and not (is_quiesced and history.is_whole):
             yield None
             continue
-        claimed = next((i - 1 for i, mark in enumerate(history.marks) if mark.through >= decision.csn), -1)
+        claimed = next(
+            (history.begin + i - 1 for i, mark in enumerate(history.marks) if mark.through >= decision.csn), -1
+        )
         said = f"; offset {claimed} says that all up to there is in this log" if claimed >= 0 else ""
         yield Finding(
             "W2",
@@ -111,7 +113,8 @@ def _judge_fences(gtl: GlobalHistory, history: RealmHistory) -> Iterable[Finding
     """Yield the epochs that committed transactions without having fenced the votes of the epoch before."""
     fenced = gtl.fences.get(history.realm, frozenset())
     for epoch, offset in sorted(history.writing_epochs.items()):
-        if epoch not in fenced and gtl.is_whole:
+        is_cut = bool(gtl.before) and epoch < min(fenced, default=epoch)
+        if epoch not in fenced and gtl.is_whole and not is_cut:
             yield Finding(
                 "W9",
                 "forged epoch",

@@ -141,12 +141,15 @@ def judge_state(history: RealmHistory, answer: StoreAnswer, names: Sequence[Coll
         names: The collections, in that order.
     """
     cursor = answer.after
-    if cursor is not None and cursor.offset >= len(history.marks) and not history.is_whole:
+    if cursor is not None and cursor.offset >= history.begin + len(history.marks) and not history.is_whole:
         return _RealmState(gap=f"the database of realm {history.realm}: its position lies behind the damage of its log")
     wrong = judge_position(history, cursor) if cursor is not None else None
     if wrong is not None:
         return _RealmState((wrong,))
-    mark = history.marks[cursor.offset if cursor is not None else 0]
+    mark = history.mark_at(cursor.offset if cursor is not None else 0)
+    if mark is None:
+        message = f"nothing was applied, and the log was cut at offset {history.begin}: build the database anew"
+        return _RealmState((Finding("W6", "wrong position", message, log=history.log),))
     rows = {(name, key): row for name, found in zip(names, answer.rows, strict=True) for key, row in found}
     findings, older = judge_rows(history, mark, rows)
     note = f"realm {history.realm}: {older} rows are older than the log and untouched since: nothing to compare"
@@ -188,7 +191,7 @@ def _older_data(histories: Sequence[RealmHistory]) -> list[str]:
     return [
         f"realm {history.realm}: what was in its database before its log began, and was not written since"
         for history in histories
-        if found_before(history)
+        if history.begin or found_before(history)
     ]
 
 

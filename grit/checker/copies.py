@@ -18,8 +18,9 @@ class Placed(msgspec.Struct, Generic[Record], frozen=True):
 
 
 class LogCopy(msgspec.Struct, Generic[Record], frozen=True):
-    """A log as far as it can be read; `damage` says why no further, "" = read to its end."""
+    """A log as far as it can be read; `damage` says why no further, "" = read to its end. `first`: what lies below was cut."""
 
     name: str
     records: tuple[Placed[Record], ...]
     damage: str = ""
+    first: Offset = Offset(0)

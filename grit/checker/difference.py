@@ -27,12 +27,12 @@ def judge_position(history: RealmHistory, cursor: Cursor) -> Finding | None:
     wrong, expected = "", ""
     if cursor.log_id != history.log_id:
         wrong, expected = f"of log {cursor.log_id}", f"log {history.log_id}"
-    elif not 0 <= cursor.offset < len(history.marks):
-        wrong, expected = "beyond the end of the log", f"an offset up to {len(history.marks) - 1}"
-    else:
-        mark = history.marks[cursor.offset]
-        if (mark.epoch, mark.lsn) != (cursor.epoch, cursor.lsn):
-            wrong, expected = "not what the log says there", f"epoch {mark.epoch}, Lsn {mark.lsn}"
+    elif cursor.offset < history.begin:
+        wrong, expected = "below what the log keeps", f"an offset from {history.begin} on"
+    elif (mark := history.mark_at(cursor.offset)) is None:
+        wrong, expected = "beyond the end of the log", f"an offset up to {history.begin + len(history.marks) - 1}"
+    elif (mark.epoch, mark.lsn) != (cursor.epoch, cursor.lsn):
+        wrong, expected = "not what the log says there", f"epoch {mark.epoch}, Lsn {mark.lsn}"
     if not wrong:
         return None
     return Finding(
@@ -54,13 +54,15 @@ def judge_rows(history: RealmHistory, mark: Mark, rows: Rows) -> tuple[list[Find
         mark: The position at which `rows` were read.
         rows: Every row of the realm.
     """
-    applied = history.transactions[: mark.lsn]
+    applied = history.upto(mark.lsn)
     images = replay(applied)
     differing = {place for place, image in images.items() if not _is_equal(rows.get(place), image)}
     strangers = {place for place in rows if place not in images}
-    later = _past_images(history.transactions[mark.lsn :], strangers)
-    # A realm that was adopted with its data holds rows that no transaction has touched: the log cannot tell what they are.
-    older = {place for place in strangers if place not in later} if found_before(history) else set()
+    later = _past_images(history.above(mark.lsn), strangers)
+    # A realm that was adopted with its data, or whose log was cut, holds rows that no transaction here has touched: the log
+    # cannot tell what they are.
+    is_older = history.begin > 0 or found_before(history)
+    older = {place for place in strangers if place not in later} if is_older else set()
     writers = _writers(history, differing | strangers)
     findings = [
         _finding(history, mark, place, images, rows.get(place), writers.get(place, []))

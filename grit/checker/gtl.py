@@ -3,15 +3,18 @@
 Written from protocol.md sections 2 and 3, not from the fold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from grit.checker.beginning import find_lie, states_in
 from grit.checker.copies import LogCopy
 from grit.checker.leadership import Leadership
 from grit.checker.report import Finding
+from grit.core.errors import LogError
 from grit.core.ids import Csn, Epoch, Offset, Realm, TxnId, began_at
 from grit.core.records import Checkpoint, CommitEntry, Commits, Fence, Genesis, GtlRecord, GtmEpoch, PartEntry, Refused
+from grit.core.states import GtlState
 
 _LIFE_MS = 60_000
 _KEY_HORIZON_MS = 24 * 3600 * 1000
@@ -43,7 +46,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class GlobalHistory(msgspec.Struct, frozen=True):
-    """All decisions, `decisions[csn - 1]`; the fences that were valid, by realm; whether all could be read."""
+    """All decisions, in order of Csn; the fences that were valid, by realm; whether all could be read.
+
+    Of a log that was cut: what follows Csn `before`, and of fences those from the newest at the checkpoint on.
+    """
 
     log: str
     log_id: str
@@ -51,15 +57,16 @@ class GlobalHistory(msgspec.Struct, frozen=True):
     fences: Mapping[Realm, frozenset[Epoch]]
     is_whole: bool
     findings: tuple[Finding, ...]
+    before: Csn = Csn(0)
 
     @property
     def last_csn(self) -> int:
         """The newest Csn."""
-        return len(self.decisions)
+        return self.before + len(self.decisions)
 
     def at(self, csn: int) -> Decision | None:
         """Return what was decided at a Csn."""
-        return self.decisions[csn - 1] if 1 <= csn <= len(self.decisions) else None
+        return self.decisions[csn - self.before - 1] if self.before < csn <= self.last_csn else None
 
     def committed(self) -> list[Decision]:
         """Return the committed transactions, in order of Csn."""
@@ -73,9 +80,16 @@ class GlobalHistory(msgspec.Struct, frozen=True):
 def read_gtl(copy: LogCopy[GtlRecord], *, is_quiesced: bool = False) -> GlobalHistory:
     """Return the history that the log holds."""
     reading = _Reading(copy.name, is_quiesced=is_quiesced)
+    try:
+        states = list(states_in(copy, GtlState))
+    except LogError as error:
+        states = []
+        reading.find_unreadable(str(error))
+    begin = reading.begin(copy.first, states)
     for placed in copy.records:
-        reading.take(placed.offset, placed.record, placed.payload)
-    return reading.history(copy.damage)
+        if placed.offset >= begin:
+            reading.take(placed.offset, placed.record, placed.payload)
+    return reading.history(copy.damage, states)
 
 
 class _Reading:
@@ -87,6 +101,33 @@ class _Reading:
         self._committed: dict[TxnId, Csn] = {}
         self._refused: set[TxnId] = set()
         self._bound: dict[str, tuple[int, str]] = {}
+
+        self._before = Csn(0)
+        self._begin = Offset(0)
+        self._marks = [(Epoch(0), Csn(0), 0)]
+
+    def find_unreadable(self, problem: str) -> None:
+        self._lead.find("W0", "unreadable checkpoint", problem, -1)
+
+    def begin(self, first: Offset, states: Sequence[tuple[Offset, GtlState]]) -> Offset:
+        """Begin at the first checkpoint of a log that was cut; return where."""
+        if first == 0 or not states:
+            self._begin = first
+            return first
+        state = min((state for _, state in states), key=lambda one: one.shared.offset)
+        shared = state.shared
+        self._begin = shared.offset
+        self._lead.begin(shared.log_id, shared.epoch, state.next_csn, shared.now)
+        self._before = Csn(state.next_csn - 1)
+        self._fences = {realm: [epoch] for realm, epoch in state.fences}
+        self._last_csn = dict(state.last_csn)
+        self._committed = dict(shared.committed)
+        self._refused = set(shared.refused)
+        for key in state.keys:
+            bound = f"bound to transaction {key.txid} of Csn {key.csn}" if key.txid else "refused for good"
+            self._bound[key.key] = (key.since, bound)
+        self._marks = [(shared.epoch, self._before, shared.now)]
+        return self._begin
 
     def take(self, offset: Offset, record: GtlRecord, payload: bytes) -> None:
         self._lead.genesis(offset, record)
@@ -102,14 +143,32 @@ class _Reading:
             self._lead.claim(offset, record.epoch, record.time)
         elif not isinstance(record, Genesis | Checkpoint):
             self._lead.led(offset, record.epoch, self._lead.now)
+        self._marks.append((self._lead.epoch, Csn(self._before + len(self._decisions)), self._lead.now))
 
-    def history(self, damage: str) -> GlobalHistory:
+    def history(self, damage: str, states: Sequence[tuple[Offset, GtlState]]) -> GlobalHistory:
         lead = self._lead
         lead.end()
+        for offset, state in states:
+            self._judge(offset, state)
         if damage:
             lead.find("W0", "damaged", damage, -1)
         fences = {realm: frozenset(epochs) for realm, epochs in self._fences.items()}
-        return GlobalHistory(lead.log, lead.log_id, tuple(self._decisions), fences, not damage, tuple(lead.findings))
+        return GlobalHistory(
+            lead.log, lead.log_id, tuple(self._decisions), fences, not damage, tuple(lead.findings), self._before
+        )
+
+    def _judge(self, offset: Offset, state: GtlState) -> None:
+        """Hold a checkpoint to what was read up to where it speaks of."""
+        at = state.shared.offset - self._begin
+        if not 0 <= at < len(self._marks):
+            return
+        epoch, csn, now = self._marks[at]
+        log_id, committed = self._lead.log_id, self._committed
+        lie = find_lie(state.shared, log_id=log_id, epoch=epoch, number=csn, now=now, committed=committed)
+        if state.next_csn - 1 != csn:
+            lie = f"next Csn {state.next_csn}, expected {csn + 1}; {lie}"
+        if lie:
+            self._lead.find("W0", "false checkpoint", f"the checkpoint of offset {state.shared.offset}: {lie}", offset)
 
     def _commits(self, offset: Offset, record: Commits, payload: bytes) -> None:
         count = len(record.entries)

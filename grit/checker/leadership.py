@@ -72,6 +72,12 @@ class Leadership:
                 found=f"realm {record.realm!r}, format {record.format}",
             )
 
+    def begin(self, log_id: str, epoch: Epoch, number: int, now: int) -> None:
+        """Begin at a checkpoint of a log that was cut, instead of at its GENESIS."""
+        self.log_id, self.epoch, self.next, self.now = log_id, epoch, number, now
+        self._claimed_at = now
+        self._is_led = True
+
     def claim(self, offset: Offset, epoch: Epoch, time: int) -> bool:
         """Follow a claim; tell whether it is valid."""
         if epoch <= self.epoch:

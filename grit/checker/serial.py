@@ -35,7 +35,8 @@ def newest_whole_csn(gtl: GlobalHistory, realms: Mapping[Realm, RealmHistory]) -
     newest = gtl.last_csn
     for realm, history in realms.items():
         found = {transaction.entry.csn for transaction in history.transactions}
-        missing = (decision.csn for decision in gtl.committed_of(realm) if decision.csn not in found)
+        kept = (decision.csn for decision in gtl.committed_of(realm) if decision.csn > history.marks[0].through)
+        missing = (csn for csn in kept if csn not in found)
         newest = min(newest, next(missing, gtl.last_csn + 1) - 1)
     return newest
 

@@ -44,21 +44,21 @@ async def copy_dbtl(sources: Sources, realm: Realm) -> LogCopy[DbtlRecord]:
 
 async def _copy(sources: Sources, name: str, decode: Callable[..., Record]) -> LogCopy[Record]:
     records: list[Placed[Record]] = []
-    log = None
+    log, first = None, Offset(0)
     try:
         log = await sources.open_log(name)
-        end = await log.end()
-        while len(records) < end:
-            for offset, payload in await log.read(Offset(len(records))):
-                if offset != len(records):
-                    raise LogError(f"log {name}: after offset {len(records) - 1} comes offset {offset}")
+        end, first = await log.end(), await log.start()
+        while (due := first + len(records)) < end:
+            for offset, payload in await log.read(Offset(due)):
+                if offset != first + len(records):
+                    raise LogError(f"log {name}: after offset {first + len(records) - 1} comes offset {offset}")
                 records.append(Placed(offset, decode(payload, log=name, offset=offset), payload))
     except LogError as error:
-        return LogCopy(name, tuple(records), str(error))
+        return LogCopy(name, tuple(records), str(error), first)
     finally:
         if log is not None:
             await log.close()
-    return LogCopy(name, tuple(records))
+    return LogCopy(name, tuple(records), first=first)
 
 
 async def all_rows(reader: StoreReader, realm: RealmDef) -> StoreAnswer:

@@ -183,7 +183,10 @@ CHECKER_MAY_IMPORT = (
     "grit.log",
     "grit.store",
     "grit.config",
-    *(f"grit.core.{name}" for name in ("ids", "keys", "values", "records", "parts", "catalog", "queries", "errors")),
+    *(
+        f"grit.core.{name}"
+        for name in ("ids", "keys", "values", "records", "states", "parts", "catalog", "queries", "errors")
+    ),
 )
 PREDICATE_NAMES = {"EVERYTHING", "Where"}
 """What a query for all rows needs; the rest of `grit.core.predicate` is the evaluator."""

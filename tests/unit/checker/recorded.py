@@ -9,6 +9,7 @@ from random import Random
 
 from grit.checker.sources import Sources
 from grit.core.catalog import CollectionDef, FieldKind, FieldType, RealmDef, Shape
+from grit.core.fold import DbtlFold, GtlFold
 from grit.core.ids import Collection, Csn, Epoch, Key, LeaderId, Lsn, Millis, Offset, Realm, TxnId, make_txn_id
 from grit.core.keys import encode_key
 from grit.core.parts import (
@@ -39,6 +40,7 @@ from grit.core.records import (
     Through,
     encode_log_record,
 )
+from grit.core.states import split_state
 from grit.core.values import Row, decode_record, encode_record
 from grit.log.memory import MemoryLog
 from grit.store.memory import MemoryStore
@@ -97,6 +99,7 @@ class Recorded:
         self._gtm_epoch = 0
         self._rows: dict[Realm, dict[Key, Row]] = {realm: {} for realm in self.dbtl}
         self._stores: dict[Realm, MemoryStore] = {}
+        self._cuts: dict[str, Offset] = {}
         self.gtm_takes_over()
         for realm in self.dbtl:
             self.dbtm_takes_over(realm)
@@ -204,6 +207,24 @@ class Recorded:
             rows[write.key] = after
         return Image(write.collection, write.key, encode_image(after), kept)
 
+    # Checkpoints.
+
+    def checkpoint(self, log: str, at: int, *, cut: bool = False) -> None:
+        """Append the true checkpoint of an offset of `gtl` or `dbtl.<realm>`; the log may be cut there."""
+        if log == "gtl":
+            gtl = GtlFold()
+            for record in self.gtl[:at]:
+                gtl.apply(gtl.offset, record)
+            self.gtl += split_state(Offset(at), gtl.dump())
+        else:
+            realm = Realm(log.removeprefix("dbtl."))
+            fold = DbtlFold(log, realm)
+            for one in self.dbtl[realm][:at]:
+                fold.apply(fold.offset, one)
+            self.dbtl[realm] += split_state(Offset(at), fold.dump())
+        if cut:
+            self._cuts[log] = Offset(at)
+
     # What a check reads.
 
     def store(self, realm: Realm) -> MemoryStore:
@@ -236,6 +257,7 @@ class Recorded:
             )
             for record in records:
                 await log.append(encode_log_record(record))
+            await log.cut(self._cuts.get(name, Offset(0)))
             return log
 
         async def open_reader(realm: RealmDef) -> StoreReader:
