@@ -22,6 +22,7 @@ BENCHMARKS = {
     "failover": "from the kill of a leader, or its planned stop, until goodput is back; what was lost",
     "elected": "the same kills, where an elector by file locks says which replica tries first",
     "standbys": "CPU and memory of a leader and of its hot standby, idle and under load",
+    "starts": "seconds until a GTM, a DBTM, and all roles serve, against the length of the logs, with and without a checkpoint",
     "cli": "grit --help, and grit dev to its first commit",
     "checkout": "the marketplace's checkouts at 16 clients",
 }
