@@ -48,7 +48,9 @@ class Dbtm:
             DBTL: FollowedLog(dbtl, decode_dbtl_record),
             GTL: FollowedLog(gtl, decode_gtl_record, poll_ms=GTL_POLL_MS),
         }
-        self._shell = Shell("dbtm", logs, make_machine, trace=trace, perform_own=self._perform, stand=stand)
+        self._shell = Shell(
+            "dbtm", logs, make_machine, trace=trace, perform_own=self._perform, stand=stand, cut=self._restart
+        )
         self._reader = reader
         self._reads: set[asyncio.Task[None]] = set()
         self._lines = structlog.get_logger("grit.dbtm")
@@ -83,8 +85,12 @@ class Dbtm:
             self._reads.add(task)
             task.add_done_callback(self._reads.discard)
         else:
-            self._lines.warning("restarting", reason=effect.reason)
-            self._shell.restart(effect.reason)
+            self._restart(effect.reason)
+
+    def _restart(self, reason: str) -> None:
+        """Begin anew: the database went back, or the GTL, which is followed loosely, was cut above where this DBTM was."""
+        self._lines.warning("restarting", reason=reason)
+        self._shell.restart(reason)
 
     async def _look(self, loop: Loop[Any, Any], effect: ReadStore) -> None:
         try:

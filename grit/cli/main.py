@@ -24,8 +24,11 @@ COMMANDS: CommandTable = {
         "grit.cli.status:status", "Show leaders, positions, lag, what is pending, and why transactions fail."
     ),
     "log": Family(
-        "Read the logs.",
-        {"dump": Lazy("grit.cli.log_dump:log_dump", "Print every record, decoded, and which of them are void.")},
+        "Read the logs, and cut them.",
+        {
+            "dump": Lazy("grit.cli.log_dump:log_dump", "Print every record, decoded, and which of them are void."),
+            "cut": Lazy("grit.cli.log_cut:log_cut", "Give up what of the global log no realm needs any more."),
+        },
     ),
     "txn": Family(
         "Look at one transaction.",

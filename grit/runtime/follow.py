@@ -16,7 +16,7 @@ from grit.core.ids import Offset
 from grit.core.records import Commits, DbtlRecord, Entries, GtlRecord, encode_log_record
 from grit.core.steps import Append, AppendRefused, AppendUnknown, LogBegan, LogCaughtUp, LogFolded
 from grit.log.port import AppendUnknown as UnknownError
-from grit.log.port import Log, LogUnavailable
+from grit.log.port import Log, LogCut, LogUnavailable
 from grit.runtime.begin import find_begin
 from grit.runtime.failpoints import failpoint
 from grit.runtime.fatal import spawn
@@ -57,6 +57,7 @@ class LogFollower:
             asks to catch up or an append of its own has landed; for a log that is followed loosely, as the GTL by a DBTM.
         chance: For the jitter of pauses.
         role: For failpoints.
+        cut: Told when the log was cut above where this follower stands, which then ends; None: that is fatal.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class LogFollower:
         poll_ms: int = 0,
         chance: random.Random | None = None,
         role: str = "",
+        cut: Callable[[str], None] | None = None,
     ) -> None:
+        self._cut = cut
         self._log = log
         self._name = name
         self._decode = decode
@@ -143,6 +146,11 @@ class LogFollower:
         while True:
             try:
                 await self._take_turn()
+            except LogCut as error:
+                if self._cut is None:
+                    raise
+                self._cut(str(error))
+                return
             except LogUnavailable as error:
                 self._failure = str(error) or "unavailable"
                 self._logger.warning("log unavailable", log=self._log.name, reason=self._failure)

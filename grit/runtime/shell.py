@@ -80,6 +80,7 @@ class Shell:
         perform_own: Carries out effects that are not `grit.core.steps`'.
         trace: Takes finished spans.
         stand: Stands for this role's seat with an external elector; None: there is none.
+        cut: Told when a log was cut above where the machine has followed it; None: that is fatal.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class Shell:
         trace: Callable[[Trace], None],
         perform_own: Callable[[Any], None] | None = None,
         stand: Stand | None = None,
+        cut: Callable[[str], None] | None = None,
     ) -> None:
+        self._cut = cut
         self._role = role
         self._logs = logs
         self._make_machine = make_machine
@@ -108,7 +111,9 @@ class Shell:
         self._machine = self._make_machine()
         self._loop: Loop[Any, Any] = Loop(self._step, self._perform)
         self._followers = {
-            name: LogFollower(one.log, name, one.decode, self._loop.post, poll_ms=one.poll_ms, role=self._role)
+            name: LogFollower(
+                one.log, name, one.decode, self._loop.post, poll_ms=one.poll_ms, role=self._role, cut=self._cut
+            )
             for name, one in self._logs.items()
         }
         self._followed: set[str] = set()

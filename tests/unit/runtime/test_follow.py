@@ -81,9 +81,12 @@ class Listener:
 
 
 @asynccontextmanager
-async def following(log: MemoryLog, *, poll_ms: int = 0) -> AsyncIterator[tuple[LogFollower, Listener]]:
+async def following(
+    log: MemoryLog, *, poll_ms: int = 0, cut: Callable[[str], None] | None = None
+) -> AsyncIterator[tuple[LogFollower, Listener]]:
     listener = Listener()
-    follower = LogFollower(log, GTL, decode_gtl_record, listener.post, poll_ms=poll_ms, chance=random.Random(1))
+    chance = random.Random(1)
+    follower = LogFollower(log, GTL, decode_gtl_record, listener.post, poll_ms=poll_ms, chance=chance, cut=cut)
     follower.start()
     try:
         yield follower, listener
@@ -196,3 +199,17 @@ async def test_close_lets_an_append_under_way_finish() -> None:
     async with following(log) as (follower, _):
         follower.append(Append(GTL, 1, fence(1)))
     assert await log.end() == 1
+
+
+async def test_a_follower_below_whose_place_the_log_is_cut_says_so_and_ends() -> None:
+    log = WeakLog()
+    log.is_mute = True
+    told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with following(log, poll_ms=60_000, cut=told.set_result) as (follower, listener):
+        follower.catch_up()
+        await listener.until(lambda: LogCaughtUp(GTL) in listener.events)
+        await fill(log, 5)
+        await log.cut(Offset(3))
+        follower.catch_up()
+        async with asyncio.timeout(LIMIT_S):
+            assert "log gtl begins at offset 3, what lay at offset 0 was cut" in await told
