@@ -14,6 +14,8 @@ from grit.core.states import digest_of, split_state
 
 KNOWN_MAX = 4
 """States that are remembered by their digest; a checkpoint is written soon after its offset."""
+RECORDS_A_PART = 200
+"""For each part beyond the first so many records pass before the next checkpoint: some 2.6 kB of checkpoint for each of them."""
 CHECKPOINT_TOKEN = 0
 """The token of appends of checkpoints: nobody waits for them, and when one fails the next multiple comes anyway."""
 
@@ -26,7 +28,7 @@ class Checkpoints:
         self._every = every
         self._digests: dict[Offset, bytes] = {}
         self._due: tuple[Checkpoint, ...] = ()
-        self._others = every
+        self._others = self._others_min = every // 2
 
     def meet(self, offset: Offset, record: GtlRecord | DbtlRecord, *, is_live: bool) -> None:
         """Look at the record at `offset` just before it is folded.
@@ -34,9 +36,7 @@ class Checkpoints:
         Raises:
             LogError: It is a checkpoint, and false: this program and the one that wrote it do not fold alike.
         """
-        # Not when the records since are mostly those of the checkpoint before: a large state in many parts must not be
-        # the reason for the next one, for ever.
-        if is_live and offset and offset % self._every == 0 and 2 * self._others >= self._every:
+        if is_live and offset and offset % self._every == 0 and self._others >= self._others_min:
             self._dump(offset)
         if isinstance(record, Checkpoint):
             self._compare(offset, record)
@@ -54,7 +54,9 @@ class Checkpoints:
         if len(self._digests) > KNOWN_MAX:
             del self._digests[next(iter(self._digests))]
         self._due = split_state(offset, dumped)
-        self._others = 0
+        # The records of a checkpoint are not the reason for the next one; and a state of many parts (a million idempotency
+        # keys) is written, and takes the leader's time, the more seldom.
+        self._others, self._others_min = 0, max(self._every // 2, RECORDS_A_PART * (len(self._due) - 1))
 
     def _compare(self, offset: Offset, record: Checkpoint) -> None:
         known = self._digests.get(record.at)

@@ -11,6 +11,7 @@ What a fold knows can be dumped (`dump`), and another one can begin with it (`lo
 
 import heapq
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 import msgspec
@@ -72,6 +73,7 @@ _VALID = GtlFolded(valid=True)
 
 
 _Number = TypeVar("_Number", Csn, Lsn)
+_BY_NUMBER = itemgetter(1, 0)
 
 
 class _Fold(Generic[_Number]):
@@ -170,7 +172,7 @@ class _Fold(Generic[_Number]):
             self.address,
             self.resigned,
             self.now,
-            tuple(sorted(self.committed.items(), key=lambda one: (one[1], one[0]))),
+            tuple(sorted(self.committed.items(), key=_BY_NUMBER)),
             tuple(sorted(self.refused)),
         )
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from grit.core import checkpoints
 from grit.core.checkpoints import Checkpoints
 from grit.core.errors import LogError
 from grit.core.fold import GtlFold
@@ -95,3 +96,15 @@ def test_a_large_state_is_not_the_reason_for_the_next_checkpoint() -> None:
     assert stage.checkpoints.take_due() == ()
     stage.fences(EVERY)
     assert stage.checkpoints.take_due()
+
+
+def test_a_state_of_many_parts_is_written_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "RECORDS_A_PART", 3 * EVERY)
+    stage = Stage()
+    stage.fold.address = "a" * (PART_BYTES + 1)
+    stage.fences(EVERY)
+    assert len(stage.checkpoints.take_due()) == 2
+    stage.fences(2 * EVERY)
+    assert stage.checkpoints.take_due() == ()
+    stage.fences(EVERY)
+    assert stage.checkpoints.take_due()[0].at == 4 * EVERY
