@@ -5,7 +5,7 @@ import pytest
 from grit.checker.check import check_log, check_state
 from grit.checker.report import Verdict
 from grit.core.ids import Epoch, LeaderId
-from grit.core.records import DbtmEpoch, Refused
+from grit.core.records import DbtmEpoch, Fence, Refused
 from tests.unit.checker.recorded import CARTS, ORDERS, Recorded, clean, increment, put
 
 
@@ -61,6 +61,18 @@ async def test_what_is_on_its_way_is_missing_when_nothing_is_in_progress() -> No
         ("missing", f"dbtl.{CARTS}"),
         ("missing", f"dbtl.{ORDERS}"),
     ]
+
+
+async def test_a_record_that_was_under_way_when_an_epoch_was_claimed_is_no_finding_before_its_leader_has_written() -> (
+    None
+):
+    run = Recorded()
+    run.local(ORDERS, put(1, "a"))
+    claim = DbtmEpoch(Epoch(2), LeaderId("next"), "", run.now, "gtl-1")
+    run.local(ORDERS, put(2, "b"))
+    run.dbtl[ORDERS].insert(-1, claim)
+    run.gtl.append(Fence(ORDERS, Epoch(2)))
+    assert (await check_log(run.sources(), is_quiesced=True)).findings == ()
 
 
 async def test_nothing_is_not_valid() -> None:
