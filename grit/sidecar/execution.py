@@ -124,10 +124,13 @@ class Execution:
         self._segment = _Segment()
 
     def seen(self) -> SessionToken:
-        """Return what was read so far."""
+        """Return what was read so far. A cut shows its least Csn, also where no realm that was read has a global at it."""
         read = [part for part in self.parts.values() if part.is_read]
         lsns = {part.realm: part.position for part in read}
-        return SessionToken(lsns, max((part.csn for part in read), default=Csn(0)))
+        csns = [part.csn for part in read]
+        if self._cut is not None and read:
+            csns.append(self._cut.low)
+        return SessionToken(lsns, max(csns, default=Csn(0)))
 
     def run(self, work: Work) -> None:
         """Begin."""

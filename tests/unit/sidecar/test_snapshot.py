@@ -213,6 +213,15 @@ def test_a_realm_that_the_session_has_seen_further_does_not_go_back_below_that()
     assert held.message.within == Within(Csn(4), NEWEST)
 
 
+def test_a_session_that_reads_where_nothing_happened_has_seen_no_less_than_before() -> None:
+    realms = deployment()
+    realms["stock"].spread(4, "items", {key(1): item(1, price=4)})
+    realms["basket"].through = Csn(4)
+    home = reader(realms, SessionToken({}, Csn(4)))
+    assert values(home, CARTED) == [3]
+    assert home.commit().token == SessionToken({BASKET: Lsn(3)}, Csn(4))
+
+
 def test_a_strict_read_of_a_session_waits_for_what_it_has_seen_too() -> None:
     home = Home(deployment(), past=SessionToken({STOCK: Lsn(3)}, Csn(3)))
     home.run(STOCKED)
