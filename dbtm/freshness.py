@@ -46,10 +46,10 @@ class _Times:
         if len(self._times) > 2 * TIMES_MAX:
             del self._times[:TIMES_MAX], self._numbers[:TIMES_MAX]
 
-    def newest_before(self, time: Millis) -> int:
-        """Return the newest number given before a time, or a later one."""
+    def newest_before(self, time: Millis, newest: int) -> int:
+        """Return the newest number given before a time, or a later one; `newest`: of all, which is all that is known at first."""
         if not self._numbers:
-            return 0
+            return newest
         return self._numbers[max(0, bisect_left(self._times, time) - 1)]
 
 
@@ -99,8 +99,8 @@ class Freshness:
 
     def lsn_before(self, time: Millis) -> Lsn:
         """Return the newest Lsn that was given before a time, or a later one."""
-        return Lsn(self._lsns.newest_before(time))
+        return Lsn(self._lsns.newest_before(time, self._ledger.tail))
 
     def csn_before(self, time: Millis) -> Csn:
         """Return the newest Csn that was given before a time, or a later one."""
-        return Csn(self._csns.newest_before(time))
+        return Csn(self._csns.newest_before(time, self._gtl.next_csn - 1))

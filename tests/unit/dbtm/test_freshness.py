@@ -133,6 +133,14 @@ def test_a_realm_that_is_placed_is_fresh_enough(timed: Rig) -> None:
     assert answered(timed, request)[1] == [2]
 
 
+def test_what_was_not_folded_here_may_all_have_been_given_before() -> None:
+    """A replica that began behind the start of its logs knows how far they went, and no times."""
+    ledger, gtl = Ledger(SHOP, Limits()), GtlFold()
+    ledger.fold.next_lsn, gtl.next_csn = Lsn(8), Csn(51)
+    freshness = Freshness(ledger, gtl, [])
+    assert (freshness.lsn_before(START), freshness.csn_before(START)) == (7, 50)
+
+
 def test_times_that_are_forgotten_make_the_bound_stricter() -> None:
     ledger = Ledger(SHOP, Limits())
     freshness = Freshness(ledger, GtlFold(), [])
