@@ -225,8 +225,14 @@ class GtmMachine:
         if self._desk.is_draining and self._desk.is_idle and self._resigned_epoch != self._epoch:
             self._resigned_epoch = self._epoch
             self._append(Resign(self._epoch))
-        elif not self._is_alone and self._now - self._appended_at >= self._config.quiet_push_ms:
+        elif self._is_renewal_due:
             self._append(Commits(self._epoch, self._fold.next_csn, self._desk.clock, ()))
+
+    @property
+    def _is_renewal_due(self) -> bool:
+        """Behind a record that is on its way a renewal would be void: it carries the same number."""
+        is_quiet = not self._outbox.in_flight and self._now - self._appended_at >= self._config.quiet_push_ms
+        return is_quiet and not self._is_alone
 
     def _begin_claim(self) -> None:
         """Claim an epoch, from the end of the log on; a claim under way is given up."""

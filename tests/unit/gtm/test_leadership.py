@@ -384,3 +384,20 @@ def test_a_fence_folded_between_vote_and_entry_voids_it() -> None:
     rig.assert_aborted(request, Code.FENCED)
     assert [(d.committed, d.csn) for d in rig.decisions(A)] == [(False, 1)]
     assert rig.machine.fold.next_csn == 2
+
+
+def test_a_leader_does_not_renew_behind_a_record_that_is_on_its_way() -> None:
+    """On a slow log the renewal would carry the number of that record: void, and a hole for whoever checks."""
+    rig = Rig(has_elector=True)
+    rig.serve(A)
+    rig.settle()
+    rig.submit(txn(1), A)
+    rig.vote(A)
+    rig.pass_time(3 * rig.config.quiet_push_ms)
+    (append,) = rig.pending
+    assert isinstance(append.record, Commits)
+    assert len(append.record.entries) == 1
+    rig.settle()
+    rig.pass_time(rig.config.quiet_push_ms)
+    (renewal,) = rig.pending
+    assert renewal.record == Commits(Epoch(1), Csn(2), rig.now, ())
