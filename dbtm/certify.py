@@ -43,12 +43,15 @@ class Examined(msgspec.Struct, frozen=True, gc=False):
     """A part with the images of its writes and everything that they count on.
 
     `missing`: what must be asked of the database first: records and predicates; then nothing else counts.
+    `absent`: records that the writes count on, written elsewhere, and that are not there. It is kept, because who asks again
+    in the same step may hear that the record is not known any more: images are forgotten as others are remembered.
     """
 
     part: Part
     plans: Mapping[RecordId, Planned]
     demands: tuple[Demand, ...] = ()
     missing: tuple[RecordId | PredicateRead, ...] = ()
+    absent: frozenset[RecordId] = frozenset()
 
     def derived_reads(self) -> list[Read]:
         """Return what the writes read by themselves."""
@@ -83,10 +86,13 @@ class Certifier:
         if missing:
             return Examined(part, {}, missing=tuple(missing))
         demands = tuple(self._constraints.demand(planned) for planned in plans.values())
+        needed = [(c, k) for demand in demands for c, k, _ in demand.presence if (c, k) not in plans]
+        found = {record: newest(*record) for record in needed}
+        missing.extend(record for record, image in found.items() if image is UNSET)
         for demand in demands:
-            missing.extend((c, k) for c, k, _ in demand.presence if (c, k) not in plans and newest(c, k) is UNSET)
             missing.extend(question.read for question in demand.questions if rows_of(question.read) is None)
-        return Examined(part, plans, demands, tuple(missing))
+        absent = frozenset(record for record, image in found.items() if image is None)
+        return Examined(part, plans, demands, tuple(missing), absent)
 
     def find_stale(self, part: Part) -> Refusal | None:
         """f: a decided write above the position has changed what the part read."""
@@ -110,17 +116,15 @@ class Certifier:
         read, change = found
         return self._stale(read, change, durable)
 
-    def find_broken(
-        self, examined: Examined, newest: Callable[[Collection, Key], bytes | UnsetType | None], rows_of: RowsOf
-    ) -> Refusal | None:
+    def find_broken(self, examined: Examined, rows_of: RowsOf) -> Refusal | None:
         """Answer c: an expectation or constraint does not hold on the newest images."""
         for demand in examined.demands:
             for code, message in demand.broken:
                 return Refusal(code, message)
             for collection, key, message in demand.presence:
                 planned = examined.plans.get((collection, key))
-                absent = planned.after is None if planned is not None else newest(collection, key) is None
-                if absent:
+                is_gone = (collection, key) in examined.absent if planned is None else planned.after is None
+                if is_gone:
                     return Refusal(Code.CONSTRAINT, message)
             for question in demand.questions:
                 rows = rows_of(question.read)

@@ -253,7 +253,7 @@ class LocalCommits:
         if refusal is None and self._is_blocked(examined):
             self._park(job)
             return
-        refusal = refusal or self._certifier.find_broken(examined, job.facts.newest, job.facts.rows_of)
+        refusal = refusal or self._certifier.find_broken(examined, job.facts.rows_of)
         refusal = refusal or self._certifier.find_unbounded(examined, self._ledger.newest)
         if refusal is not None and refusal.code == Code.CONTENTION:
             self._ledger.pending.want(self._ledger.pending.incrementers_of_same(examined.plans.values()))

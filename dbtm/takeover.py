@@ -11,11 +11,14 @@ is; the images that this takes are looked up first, all of them, so that the mer
 
 from collections.abc import Callable
 
+from msgspec import UnsetType
+
 from dbtm.certify import Examined
 from dbtm.constraints import plan_write
 from dbtm.jobs import Facts, StoreDesk
 from dbtm.ledger import Ledger
 from dbtm.locals import Clock
+from dbtm.pending import RecordId
 from dbtm.voting import Decree
 from grit.core.fold import DbtlFold
 from grit.core.ids import Realm
@@ -88,7 +91,9 @@ class Merge:
 
     def _take(self, facts: Facts, parts: list[Part]) -> None:
         records = [(w.collection, w.key) for part in parts for w in part.writes]
-        missing = [record for record in records if not isinstance(facts.newest(*record), bytes | None)]
+        # Held here for the step: asked again, one may be forgotten already, as others were remembered.
+        images = {record: facts.newest(*record) for record in records}
+        missing = [record for record, image in images.items() if not isinstance(image, bytes | None)]
         if missing:
             self._desk.ask(
                 facts.ask(missing),
@@ -97,15 +102,18 @@ class Merge:
             )
             return
         for decree, part in zip(self._decrees, parts, strict=True):
-            self._assign(decree, part, facts)
+            self._assign(decree, part, images)
         self.drop()
 
-    def _assign(self, decree: Decree, part: Part, facts: Facts) -> None:
+    def _assign(self, decree: Decree, part: Part, images: dict[RecordId, bytes | UnsetType | None]) -> None:
+        """Give the next Lsn to a decree; `images`: the newest of its records, which it brings up to date."""
         plans = {}
         for write in part.writes:
-            image = facts.newest(write.collection, write.key)
+            record = (write.collection, write.key)
+            image = images[record]
             assert isinstance(image, bytes | None)
-            plans[write.collection, write.key] = plan_write(write, image)
+            planned = plans[record] = plan_write(write, image)
+            images[record] = planned.after_bytes
         entry = decree.entry
         self._ledger.assign(
             Examined(part, plans),

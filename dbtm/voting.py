@@ -402,6 +402,6 @@ class Voting:
             or check_age(txid, self._clock.now)
             or self._certifier.find_stale(examined.part)
             or self._certifier.find_unsettled(examined, self._ledger.tail)
-            or self._certifier.find_broken(examined, job.facts.newest, job.facts.rows_of)
+            or self._certifier.find_broken(examined, job.facts.rows_of)
             or self._certifier.find_unbounded(examined, self._ledger.tail)
         )

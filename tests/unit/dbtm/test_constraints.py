@@ -1,8 +1,13 @@
 """What the writes of a part count on, as answers to the commits of locals."""
 
+from grit.core.ids import Epoch, Lsn, Offset
+from grit.core.limits import Limits
 from grit.core.parts import Act, Expect, Write
+from grit.core.queries import Cursor, RowWrite
+from grit.core.records import Genesis
+from grit.core.steps import DBTL
 from grit.core.values import encode_record
-from tests.unit.dbtm.rig import KNOWS, PERSON, SHELF, Rig, add, delete, insert, key, patch, put
+from tests.unit.dbtm.rig import KNOWS, PERSON, SHELF, SHOP, Rig, add, delete, insert, key, patch, put
 
 
 def code(rig: Rig, number: int, *writes: Write) -> str:
@@ -183,3 +188,14 @@ def test_a_node_with_relationships_cannot_go_at_either_end(rig: Rig) -> None:
     assert code(rig, 3, delete(2, PERSON)) == "CONSTRAINT"
     unlink = Write(KNOWS, key(1, 2), Expect.PRESENT, Act.DELETE)
     assert code(rig, 4, delete(1, PERSON), unlink) == ""
+
+
+def test_a_parent_that_was_known_to_be_absent_is_absent_even_when_it_is_forgotten_meanwhile() -> None:
+    rig = Rig(limits=Limits(images_records=1))
+    shelf = RowWrite(SHELF, key(8), {"id": 8})
+    assert rig.store.apply_now(None, [shelf], Cursor("log-d1", Offset(0), Epoch(0), Lsn(0)))
+    rig.logs[DBTL].append(Genesis("log-d1", SHOP, 1))
+    rig.serve()
+    rig.committed(1, put(1), put(2))
+    assert code(rig, 2, put(1, shelf=7)) == "CONSTRAINT"
+    assert code(rig, 3, put(1, shelf=7), put(2, shelf=8)) == "CONSTRAINT"

@@ -554,3 +554,19 @@ def test_a_gtm_epoch_of_the_gtl_changes_nothing_for_a_dbtm_that_does_not_lead() 
     rig.logs[GTL].append(GtmEpoch(Epoch(1), LeaderId("g1"), "", START))
     rig.serve()
     assert rig.machine.phase == "serving"
+
+
+def test_a_merge_of_more_records_than_are_remembered_knows_them_all() -> None:
+    little = Limits(history_keys=1, images_records=2)
+    rig = Rig(limits=little)
+    rig.serve()
+    rig.coordinate()
+    rig.committed(1, put(1, n=1))
+    rig.committed(2, put(3, n=1))
+    rig.play()
+    of_all = part(*(put(number, n=2) for number in (1, 2, 4)))
+    rig.voted(1, (10, of_all))
+    rig.decree(1, (10, of_all))
+    after = Rig(logs=rig.logs, store=rig.store, name="d2", limits=little)
+    after.serve()
+    assert [after.get(number) for number in (1, 2, 4)] == [{"id": number, "n": 2} for number in (1, 2, 4)]
