@@ -135,7 +135,7 @@ class _LogUpTo:
         return [row for row in await self._log.read(start, bytes_max=bytes_max) if row[0] < self._end]
 
     async def start(self) -> Offset:
-        return Offset(0)
+        return await self._log.start()
 
     async def cut(self, offset: Offset) -> None:
         raise AssertionError(f"a player does not cut {self.name}")

@@ -8,7 +8,7 @@ from grit.checker.agreement import compare_logs
 from grit.checker.dbtl import RealmHistory, read_dbtl
 from grit.checker.difference import judge_position, judge_rows
 from grit.checker.gtl import GlobalHistory, read_gtl
-from grit.checker.replay import found_before, judge_images
+from grit.checker.replay import Base, found_before, judge_images
 from grit.checker.report import Finding, Report, in_order
 from grit.checker.rules import Named, Rule
 from grit.checker.serial import newest_whole_csn, serial_order
@@ -132,13 +132,16 @@ async def _check_realm(sources: Sources, realm: RealmDef) -> _RealmState:
     return judge_state(history, answer, sorted(realm.collections))
 
 
-def judge_state(history: RealmHistory, answer: StoreAnswer, names: Sequence[Collection]) -> _RealmState:
+def judge_state(
+    history: RealmHistory, answer: StoreAnswer, names: Sequence[Collection], base: Base | None = None
+) -> _RealmState:
     """Hold the rows of a database, read at one position, to its log.
 
     Args:
         history: Its log; read after the rows, so that it holds all that is in them.
         answer: All rows, of one collection after the other.
         names: The collections, in that order.
+        base: What they were at a position of the history; None: the history tells all that it can.
     """
     cursor = answer.after
     if cursor is not None and cursor.offset >= history.begin + len(history.marks) and not history.is_whole:
@@ -151,7 +154,7 @@ def judge_state(history: RealmHistory, answer: StoreAnswer, names: Sequence[Coll
         message = f"nothing was applied, and the log was cut at offset {history.begin}: build the database anew"
         return _RealmState((Finding("W6", "wrong position", message, log=history.log),))
     rows = {(name, key): row for name, found in zip(names, answer.rows, strict=True) for key, row in found}
-    findings, older = judge_rows(history, mark, rows)
+    findings, older = judge_rows(history, mark, rows, base)
     note = f"realm {history.realm}: {older} rows are older than the log and untouched since: nothing to compare"
     return _RealmState(tuple(findings), note=note if older else "", transactions=mark.lsn, rows=len(rows))
 

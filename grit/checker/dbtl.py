@@ -35,7 +35,7 @@ class RealmHistory(msgspec.Struct, frozen=True):
 
     Attributes:
         begin: Where it begins: 0, or the offset of a checkpoint when the log was cut.
-        transactions: Those from there on, in order of Lsn; see `upto` and `above`.
+        transactions: Those from there on, in order of Lsn; see `upto`.
         marks: `marks[i]`: after the records before offset begin + i; one more than there are records from there on.
         writing_epochs: Epoch -> the offset of its first record with entries.
         is_whole: The log could be read to its end.
@@ -59,10 +59,6 @@ class RealmHistory(msgspec.Struct, frozen=True):
         """Return the transactions of the history up to and including `lsn`."""
         return self.transactions[: max(0, lsn - self.marks[0].lsn)]
 
-    def above(self, lsn: Lsn) -> tuple[Transaction, ...]:
-        """Return the transactions of the history above `lsn`."""
-        return self.transactions[max(0, lsn - self.marks[0].lsn) :]
-
     @property
     def end(self) -> Mark:
         """Where the log stands at its end."""
@@ -71,7 +67,7 @@ class RealmHistory(msgspec.Struct, frozen=True):
     @property
     def end_offset(self) -> Offset:
         """The offset behind its last record."""
-        return Offset(len(self.marks) - 1)
+        return Offset(self.begin + len(self.marks) - 1)
 
     def finding(
         self,

@@ -10,16 +10,18 @@
 | extra | is there though the log deleted it, with a value the log once held |
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from grit.checker.dbtl import Mark, RealmHistory, Transaction
-from grit.checker.replay import Images, Place, found_before, replay, row_text, same_row
+from grit.checker.replay import Base, Images, Place, found_before, images_at, row_text, same_row
 from grit.checker.report import Finding, key_text
 from grit.core.parts import Write, decode_part
 from grit.core.queries import Cursor
 from grit.core.values import Row, Value, decode_record
 
 Rows = Mapping[Place, Row]
+Writers = list[tuple[Transaction, bytes | None]]
+"""The transactions that wrote a record, with what they left."""
 
 
 def judge_position(history: RealmHistory, cursor: Cursor) -> Finding | None:
@@ -30,7 +32,7 @@ def judge_position(history: RealmHistory, cursor: Cursor) -> Finding | None:
     elif cursor.offset < history.begin:
         wrong, expected = "below what the log keeps", f"an offset from {history.begin} on"
     elif (mark := history.mark_at(cursor.offset)) is None:
-        wrong, expected = "beyond the end of the log", f"an offset up to {history.begin + len(history.marks) - 1}"
+        wrong, expected = "beyond the end of the log", f"an offset up to {history.end_offset}"
     elif (mark.epoch, mark.lsn) != (cursor.epoch, cursor.lsn):
         wrong, expected = "not what the log says there", f"epoch {mark.epoch}, Lsn {mark.lsn}"
     if not wrong:
@@ -46,29 +48,41 @@ def judge_position(history: RealmHistory, cursor: Cursor) -> Finding | None:
     )
 
 
-def judge_rows(history: RealmHistory, mark: Mark, rows: Rows) -> tuple[list[Finding], int]:
+def judge_rows(history: RealmHistory, mark: Mark, rows: Rows, base: Base | None = None) -> tuple[list[Finding], int]:
     """Return what differs, and how many rows cannot be judged because they are older than the log.
 
     Args:
         history: The log, also above the position: what lies there tells a torn apply.
         mark: The position at which `rows` were read.
         rows: Every row of the realm.
+        base: What it was at a position of the history; None: the history tells all that it can.
     """
-    applied = history.upto(mark.lsn)
-    images = replay(applied)
+    images = images_at(history, mark.lsn, base)
     differing = {place for place, image in images.items() if not _is_equal(rows.get(place), image)}
     strangers = {place for place in rows if place not in images}
-    later = _past_images(history.above(mark.lsn), strangers)
-    # A realm that was adopted with its data, or whose log was cut, holds rows that no transaction here has touched: the log
-    # cannot tell what they are.
-    is_older = history.begin > 0 or found_before(history)
-    older = {place for place in strangers if place not in later} if is_older else set()
     writers = _writers(history, differing | strangers)
+    older = _older(history, {place: rows[place] for place in strangers}, writers) if base is None else set()
     findings = [
         _finding(history, mark, place, images, rows.get(place), writers.get(place, []))
         for place in sorted((differing | strangers) - older)
     ]
     return findings, len(older)
+
+
+def _older(history: RealmHistory, strangers: Rows, writers: Mapping[Place, Writers]) -> set[Place]:
+    """Return the rows, written by no transaction up to the position, of which the log cannot tell what they are.
+
+    A realm that was adopted with its data, or whose log was cut, holds some. If a transaction above the position writes one, its
+    before-image shows that the row was there; if the row is as such a transaction leaves it, it is torn all the same.
+    """
+    before = found_before(history)
+    if not before and not history.begin:
+        return set()
+    return {
+        place
+        for place, row in strangers.items()
+        if place not in writers or (place in before and not any(_is_equal(row, left) for _, left in writers[place]))
+    }
 
 
 def _is_equal(row: Row | None, image: bytes | None) -> bool:
@@ -77,18 +91,9 @@ def _is_equal(row: Row | None, image: bytes | None) -> bool:
     return same_row(row, image)
 
 
-def _past_images(transactions: Iterable[Transaction], places: set[Place]) -> set[Place]:
-    return {
-        (image.collection, image.key)
-        for transaction in transactions
-        for image in transaction.entry.images
-        if (image.collection, image.key) in places
-    }
-
-
-def _writers(history: RealmHistory, places: set[Place]) -> dict[Place, list[tuple[Transaction, bytes | None]]]:
-    """Return, for each record, the transactions that wrote it, with what they left."""
-    writers: dict[Place, list[tuple[Transaction, bytes | None]]] = {}
+def _writers(history: RealmHistory, places: set[Place]) -> dict[Place, Writers]:
+    """Return, for each record, who wrote it."""
+    writers: dict[Place, Writers] = {}
     for transaction in history.transactions:
         for image in transaction.entry.images:
             place = image.collection, image.key
@@ -103,7 +108,7 @@ def _finding(
     place: Place,
     images: Images,
     row: Row | None,
-    writers: list[tuple[Transaction, bytes | None]],
+    writers: Writers,
 ) -> Finding:
     image = images.get(place)
     before = [(writer, after) for writer, after in writers if writer.lsn <= mark.lsn]
@@ -128,8 +133,8 @@ def _finding(
 def _classify(
     row: Row | None,
     image: bytes | None,
-    before: list[tuple[Transaction, bytes | None]],
-    after: list[tuple[Transaction, bytes | None]],
+    before: Writers,
+    after: Writers,
 ) -> tuple[str, str, Transaction | None]:
     """Return kind, message, and the transaction to blame, where it is not the last writer below the position."""
     ahead = next((writer for writer, left in after if _is_equal(row, left)), None)

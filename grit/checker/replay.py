@@ -41,7 +41,7 @@ def images_at(history: RealmHistory, lsn: Lsn, base: Base | None = None) -> Imag
     """Return the images after a transaction: of the whole history, or of `base` and what follows it."""
     begin = base.lsn if base else Lsn(0)
     state = dict(base.images) if base else {}
-    return replay((one for one in history.transactions[:lsn] if one.lsn > begin), state)
+    return replay((one for one in history.upto(lsn) if one.lsn > begin), state)
 
 
 def found_before(history: RealmHistory) -> frozenset[Place]:

@@ -63,10 +63,16 @@ def starting_point(history: RealmHistory, path: Path | None) -> StartingPoint | 
     _expect_fitting(header, history, path)
     rows = [RowWrite(row.collection, row.key, decode_record(row.record)) for row in stored]
     images: Images = {(row.collection, row.key): row.record for row in stored}
-    return StartingPoint(header.cursor, rows, Base(header.lsn, images) if older else None)
+    needs_base = history.begin > 0 or older
+    return StartingPoint(header.cursor, rows, Base(header.lsn, images) if needs_base else None)
 
 
 def _expect_no_need(history: RealmHistory, older: int) -> None:
+    if history.begin > 0:
+        raise ConfigError(
+            f"log {history.log} was cut: it begins at offset {history.begin}; give --from a checkpoint of the database of that "
+            "offset or above, such as `grit realm checkpoint` writes"
+        )
     if older:
         raise ConfigError(
             f"realm {history.realm}: {older} records were in its database before its log began: the log alone cannot "
@@ -84,7 +90,13 @@ def _expect_fitting(header: Checkpoint, history: RealmHistory, path: Path) -> No
             f"{path}: it stands at offset {header.offset}, log {history.log} ends at {history.end_offset}: the log lost records; "
             "bring back its newest copy, or take an older checkpoint"
         )
-    mark = history.marks[header.offset]
+    if header.offset < history.begin:
+        raise ConfigError(
+            f"{path}: it stands at offset {header.offset}, log {history.log} was cut and begins at {history.begin}: "
+            "take a newer checkpoint"
+        )
+    mark = history.mark_at(header.offset)
+    assert mark is not None, "it lies between the beginning and the end"
     if (mark.epoch, mark.lsn) != (header.epoch, header.lsn):
         raise ConfigError(
             f"{path}: it stands at offset {header.offset} with epoch {header.epoch}, Lsn {header.lsn}; there log {history.log} has "

@@ -34,7 +34,8 @@ FINDINGS_SHOWN = 5
 def realm_rebuild(realm: str, config_path: Path, *, checkpoint: Path | None, yes: bool) -> int:
     """Build the database of REALM anew from its log, compare it with the old one, and put it in its place.
 
-    With --from it begins with a checkpoint, which `grit realm checkpoint` writes, and plays the log after it.
+    With --from it begins with a checkpoint, which `grit realm checkpoint` writes, and plays the log after it: a log that was
+    cut needs that.
 
     Stop the player and every DBTM of the realm first. The old database is kept under a name that is printed. Exit status: 0
     done, 1 the new database is not what the log says, or the old one is not and was left in place; 3 usage or environment.

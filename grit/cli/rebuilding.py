@@ -115,7 +115,7 @@ async def build(config: Config, realm: RealmDef, live: Path, *, is_there: bool, 
         answer = await builder.play(log, history.end_offset)
     finally:
         await log.close()
-    findings = judge_state(history, answer, builder.names).findings
+    findings = judge_state(history, answer, builder.names, builder.base).findings
     expected = digest_of_replay(history, history.end.lsn, builder.base)
     return Built(new, builder.state(answer), expected, findings, comparison)
 
@@ -173,7 +173,7 @@ class _Builder:
         if self._point is not None and old.after.offset < self._point.cursor.offset:
             return Comparison(f"it stands at offset {old.after.offset}, before the checkpoint")
         new = await self.play(log, old.after.offset)
-        findings = judge_state(self._history, old, self.names).findings
+        findings = judge_state(self._history, old, self.names, self.base).findings
         return Comparison("", self.state(old), self.state(new), findings)
 
     async def play(self, log: Log, end: Offset) -> StoreAnswer:

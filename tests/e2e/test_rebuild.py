@@ -1,21 +1,39 @@
 """A database that somebody damaged is built anew, with real processes before and after: nothing acknowledged is missing."""
 
 import asyncio
+import re
 import sqlite3
 import subprocess
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import grit.client
-from tests.e2e.deployment import ENDS_ITS_PROCESSES, Deployment
+from grit.core.ids import Offset
+from grit.core.records import decode_dbtl_record
+from grit.log.embedded import EmbeddedLog
+from grit.runtime.begin import find_begin
+from tests.e2e.deployment import ENDS_ITS_PROCESSES, ROLES, Deployment
 from tests.e2e.deployment import grit as run_grit
 from tests.e2e.load import Load
 
 pytestmark = [pytest.mark.xdist_group("processes"), ENDS_ITS_PROCESSES]
 SOME = 25
 USERS = ("player orders", "dbtm orders")
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Iterator[Deployment]:
+    """A deployment whose leaders write a checkpoint into their logs after a few records."""
+    deployment = Deployment(tmp_path / "short", extra="limits: {checkpoint_records: 10}\n")
+    try:
+        deployment.serve(*ROLES)
+        deployment.until_serving()
+        yield deployment
+    finally:
+        deployment.stop()
 
 
 def damage(deployment: Deployment) -> None:
@@ -58,15 +76,32 @@ async def test_a_damaged_database_is_rebuilt_and_holds_everything_that_was_ackno
         await more.expect_true(db)
 
 
-async def test_a_checkpoint_made_under_load_and_the_log_after_it_rebuild_a_database(processes: Deployment) -> None:
-    async with grit.client.connect(processes.sidecar) as db:
+async def test_a_checkpoint_made_under_load_rebuilds_a_database_whose_log_was_cut(short: Deployment) -> None:
+    async with grit.client.connect(short.sidecar) as db:
         async with Load(db) as load:
             await load.more(SOME)
-            done = await asyncio.to_thread(run_grit, "realm", "checkpoint", "orders", "-c", processes.config)
+            await asyncio.to_thread(short.until_applied)
+            done = await asyncio.to_thread(run_grit, "realm", "checkpoint", "orders", "-c", short.config)
             assert done.returncode == 0, done.stdout + done.stderr
+            path, _, facts = done.stdout.partition(": ")
+            (offset,) = re.findall(r"offset ([\d,]+)", facts)
+            await cut_below(short, Offset(int(offset.replace(",", ""))))
             await load.more(SOME)
-        await asyncio.to_thread(processes.until_applied)
-        said = await asyncio.to_thread(repaired, processes, "--from", done.stdout.partition(": ")[0])
+        await asyncio.to_thread(short.until_applied)
+        said = await asyncio.to_thread(repaired, short, "--from", path)
         assert "W6 missing" in said
-        await asyncio.to_thread(processes.expect_valid)
+        async with Load(db) as more:
+            await more.more(SOME)
+        await asyncio.to_thread(short.expect_valid)
         await load.expect_true(db)
+        await more.expect_true(db)
+
+
+async def cut_below(deployment: Deployment, offset: Offset) -> None:
+    """Cut the log of orders at the newest of its checkpoints at or below an offset."""
+    log = await EmbeddedLog.open(deployment.folder / "var" / "log", "dbtl.orders")
+    begin = await find_begin(log, decode_dbtl_record, offset)
+    assert begin is not None, "no checkpoint was written"
+    await log.cut(begin.at)
+    assert await log.start() == begin.at > 0
+    await log.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import msgspec
 import pytest
 
 from grit.cli.main import run
+from grit.core.fold import DbtlFold
 from grit.core.ids import Lsn, Offset, Realm
 from grit.core.parts import encode_changes
-from grit.core.records import Entries, Image
+from grit.core.records import DbtlRecord, Entries, Image
+from grit.core.states import split_state
+from grit.log.embedded import EmbeddedLog
 from grit.store.checkpoint import read_checkpoint, write_checkpoint
 from tests.unit.checker.recorded import ORDERS, Recorded, clean, key, put
 from tests.unit.cli.recorded_files import CONFIG, deployed, play
@@ -50,6 +54,20 @@ def hashes(said: str) -> list[str]:
     return [line.partition("hash ")[2].partition(":")[0] for line in said.splitlines() if "hash " in line]
 
 
+def with_checkpoint(records: Sequence[DbtlRecord], at: int) -> list[DbtlRecord]:
+    """Return a log whose last records say what its fold is at an offset."""
+    fold = DbtlFold("dbtl.orders", ORDERS)
+    for offset, record in enumerate(records[:at]):
+        fold.apply(Offset(offset), record)
+    return [*records, *split_state(Offset(at), fold.dump())]
+
+
+async def cut(config: Path, at: int) -> None:
+    log = await EmbeddedLog.open(config.parent / "log", "dbtl.orders")
+    await log.cut(Offset(at))
+    await log.close()
+
+
 def test_a_checkpoint_lies_beside_the_database_and_equal_ones_are_equal(
     config: Path, tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +91,22 @@ def test_data_from_before_the_log_comes_from_a_checkpoint(
     assert rebuild(config, "--from", str(tmp_path / "c")) == 0
     _, new, replayed, old, there = hashes(capsys.readouterr().out)
     assert new == replayed == there != old
+    with closing(sqlite3.connect(tmp_path / "orders.db")) as database:
+        found = database.execute("SELECT id, name FROM items WHERE id > 90 ORDER BY id").fetchall()
+    assert found == [(98, "never written"), (99, "adopted")]
+
+
+def test_data_from_before_the_log_that_a_transaction_above_the_position_writes_is_lawful(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deployed(tmp_path, _adopted(recorded))
+    end = len(recorded.dbtl[ORDERS])
+    asyncio.run(play(config, end - 1))
+    execute(config, "INSERT INTO items (id, name) VALUES (98, 'never written'), (99, 'from before')")
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    asyncio.run(play(config))
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    assert "DIFFERENT" not in capsys.readouterr().out
     with closing(sqlite3.connect(tmp_path / "orders.db")) as database:
         found = database.execute("SELECT id, name FROM items WHERE id > 90 ORDER BY id").fetchall()
     assert found == [(98, "never written"), (99, "adopted")]
@@ -105,6 +139,69 @@ def test_a_database_is_built_from_a_checkpoint_and_the_log_after_it(
     assert len(set(after)) == 1
     asyncio.run(play(config, realm=CARTS))
     assert run(["check", "state", str(config)]) == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_database_is_built_from_a_checkpoint_and_a_log_that_was_cut_there(
+    tmp_path: Path, recorded: Recorded, engine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records, middle = recorded.dbtl[ORDERS], len(recorded.dbtl[ORDERS]) // 2
+    recorded.dbtl[ORDERS] = with_checkpoint(records, middle - 3)
+    config = deployed(tmp_path, recorded, CONFIG.replace("engine: sqlite", f"engine: {engine}"))
+    asyncio.run(play(config, middle))
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    asyncio.run(play(config))
+    asyncio.run(cut(config, middle - 3))
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    said = capsys.readouterr().out
+    assert len(set(hashes(said)[1:])) == 1, said
+    assert len(hashes(said)) == 5
+    assert "DIFFERENT" not in said
+    asyncio.run(play(config))  # its player finds what it needs, and has nothing to do
+
+
+def test_what_was_damaged_comes_back_from_a_checkpoint_and_a_log_that_was_cut(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    middle = len(recorded.dbtl[ORDERS]) // 2
+    recorded.dbtl[ORDERS] = with_checkpoint(recorded.dbtl[ORDERS], middle)
+    config = deployed(tmp_path, recorded)
+    asyncio.run(play(config, middle))
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    asyncio.run(play(config))
+    asyncio.run(cut(config, middle))
+    before = (tmp_path / "orders.db").read_bytes()
+    execute(config, "DELETE FROM items")
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    said = capsys.readouterr().out
+    assert "W6 missing" in said
+    (tmp_path / "orders.db").write_bytes(before)
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    assert len(set(hashes(capsys.readouterr().out))) == 1
+
+
+def test_a_log_that_was_cut_needs_a_checkpoint(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    middle = len(recorded.dbtl[ORDERS]) // 2
+    recorded.dbtl[ORDERS] = with_checkpoint(recorded.dbtl[ORDERS], middle)
+    config = deployed(tmp_path, recorded)
+    asyncio.run(play(config, middle - 5))
+    assert checkpoint(config, "--to", str(tmp_path / "old")) == 0
+    asyncio.run(play(config))
+    asyncio.run(cut(config, middle))
+    capsys.readouterr()
+    for arguments, words in (
+        ((), f"was cut: it begins at offset {middle}; give --from a checkpoint"),
+        (
+            ("--from", str(tmp_path / "old")),
+            f"stands at offset {middle - 5}, log dbtl.orders was cut and begins at {middle}",
+        ),
+    ):
+        assert rebuild(config, *arguments) == 3
+        told = capsys.readouterr().err
+        assert words in told
+        assert told.count("\n") == 1
 
 
 def test_an_old_database_from_before_the_checkpoint_is_not_compared(
