@@ -1,6 +1,6 @@
 """A player that ends: it plays a log into a database up to an offset, exactly, and reports how far it is.
 
-The machine and the shell are those of every player; only the log that they see ends where it is told, and every
+The machine and the shell are those of every player; only the tail of the log ends where it is told, and every
 record moves the cursor, so that it comes to stand at that offset.
 """
 
@@ -118,7 +118,11 @@ class _WatchedWriter:
 
 
 class _LogUpTo:
-    """A `Log` that ends at `end`, whatever is appended meanwhile; only to be read, and not closed."""
+    """A `Log` whose tail never gets beyond `end`; only to be read, and not closed.
+
+    What lies beyond is there for who asks for it: a checkpoint from which a player can begin is often written behind the
+    offset of which it speaks, and may lie there.
+    """
 
     def __init__(self, log: Log, end: Offset) -> None:
         self._log = log
@@ -132,7 +136,8 @@ class _LogUpTo:
         raise AssertionError(f"a player appends nothing to {self.name}")
 
     async def read(self, start: Offset, *, bytes_max: int = 1 << 20) -> Sequence[tuple[Offset, bytes]]:
-        return [row for row in await self._log.read(start, bytes_max=bytes_max) if row[0] < self._end]
+        rows = await self._log.read(start, bytes_max=bytes_max)
+        return [row for row in rows if row[0] < self._end] if start < self._end else rows
 
     async def start(self) -> Offset:
         return await self._log.start()
@@ -141,7 +146,7 @@ class _LogUpTo:
         raise AssertionError(f"a player does not cut {self.name}")
 
     async def end(self) -> Offset:
-        return min(self._end, await self._log.end())
+        return await self._log.end()
 
     async def wait(self, start: Offset, *, timeout_ms: int) -> bool:
         if start >= self._end:

@@ -112,6 +112,16 @@ def test_data_from_before_the_log_that_a_transaction_above_the_position_writes_i
     assert found == [(98, "never written"), (99, "adopted")]
 
 
+def test_data_from_before_the_log_that_is_as_a_transaction_above_the_position_leaves_it_is_torn(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deployed(tmp_path, _adopted(recorded))
+    asyncio.run(play(config, len(recorded.dbtl[ORDERS]) - 1))
+    execute(config, "INSERT INTO items (id, name, count) VALUES (99, 'adopted', 0)")
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 1
+    assert "W6 torn" in capsys.readouterr().out
+
+
 def _adopted(recorded: Recorded) -> Recorded:
     """Let the last transaction find a record that no other one has made."""
     recorded.local(ORDERS, put(99, "adopted"))
@@ -178,6 +188,58 @@ def test_what_was_damaged_comes_back_from_a_checkpoint_and_a_log_that_was_cut(
     (tmp_path / "orders.db").write_bytes(before)
     assert rebuild(config, "--from", str(tmp_path / "c")) == 0
     assert len(set(hashes(capsys.readouterr().out))) == 1
+
+
+def cut_config(folder: Path, recorded: Recorded, at: int) -> Path:
+    """Deploy a realm with a checkpoint of its database, `c`, of the offset at which its log is cut; its player is at the end."""
+    recorded.dbtl[ORDERS] = with_checkpoint(recorded.dbtl[ORDERS], at)
+    config = deployed(folder, recorded)
+    asyncio.run(play(config, at))
+    assert checkpoint(config, "--to", str(folder / "c")) == 0
+    asyncio.run(play(config))
+    asyncio.run(cut(config, at))
+    return config
+
+
+@pytest.mark.parametrize("quiet", [0, 12])
+def test_a_lost_database_comes_back_whole_also_where_little_was_written_since_the_cut(
+    tmp_path: Path, recorded: Recorded, quiet: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = len(recorded.dbtl[ORDERS]) - quiet
+    config = cut_config(tmp_path, recorded, at)
+    assert checkpoint(config, "--to", str(tmp_path / "whole")) == 0
+    (tmp_path / "orders.db").unlink()
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    assert len(set(hashes(capsys.readouterr().out)[1:])) == 1
+    assert checkpoint(config, "--to", str(tmp_path / "again")) == 0
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_all_that_was_deleted_is_named_also_what_nobody_wrote_since_the_cut(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = cut_config(tmp_path, recorded, len(recorded.dbtl[ORDERS]))
+    rows = read_checkpoint(tmp_path / "c")[0].rows
+    execute(config, "DELETE FROM items")
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    assert capsys.readouterr().out.count("W6 missing") == rows > 1
+
+
+def test_an_old_database_that_is_behind_is_compared_where_it_stands_above_the_cut(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = len(recorded.dbtl[ORDERS]) // 2
+    recorded.dbtl[ORDERS] = with_checkpoint(recorded.dbtl[ORDERS], at)
+    config = deployed(tmp_path, recorded)
+    asyncio.run(play(config, at))
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    asyncio.run(play(config, at + 6))
+    asyncio.run(cut(config, at))
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    said = capsys.readouterr().out
+    assert "W6" not in said
+    _, new, replayed, old, there = hashes(said)
+    assert new == replayed != old == there
 
 
 def test_a_log_that_was_cut_needs_a_checkpoint(
