@@ -311,7 +311,7 @@ class StoreContract(ABC):
     async def test_a_snapshot_is_of_one_moment_while_a_player_writes(self, database: Database) -> None:
         writer, reader = await database.writer(), await database.reader()
         assert (await reader.snapshot([FindRows(BOX, EVERYTHING)])).after is None
-        numbers, last = range(20), 40
+        numbers, last = range(20), 12
 
         async def play() -> None:
             for lsn in range(1, last + 1):
