@@ -63,7 +63,7 @@ class Confirming:
             text = f"realm {self._realm}: {self.count():,} validations are under way, its limit"
             self._effects.append(Send(link, Declined(asked.id, Code.OVERLOADED.value, text, AWAY_RETRY_MS)))
             return
-        self._check(ValidateJob(link, asked, self._clock.now))
+        self._check(ValidateJob(link, asked, self._clock.passed))
 
     def look_again(self) -> None:
         """Check what was held: an undecided part has its outcome, a write is durable, or time has passed."""
@@ -103,7 +103,7 @@ class Confirming:
         ledger.pending.want(undecided)
         if not undecided and self._found_in_flight(asked) is None:
             self._clean.append(job)
-        elif self._clock.now - job.since < self._limits.park_ms:
+        elif self._clock.passed - job.since < self._limits.park_ms:
             self._held.append(job)
         else:
             self._answer(job, self._undecided(asked))

@@ -59,7 +59,7 @@ class Freeing:
         oldest = next(iter(self._pending.parts.values()), None)
         if not any(txid in self._pending.parts for txid in self._refusing):
             self._refusing = ()
-        if oldest is None or self._clock.now - oldest.since < self._limits.pending_fold_ms:
+        if oldest is None or self._clock.passed - oldest.since < self._limits.pending_fold_ms:
             return []
         self._look()
         self._refuse()
@@ -70,7 +70,7 @@ class Freeing:
         """An append to the GTL failed. A refusal that may have landed is looked for before the next."""
         if not self._refusing or event.token != self._token:
             return
-        self._retry_at = Millis(self._clock.now + RETRY_MS)
+        self._retry_at = Millis(self._clock.passed + RETRY_MS)
         self._is_unknown = isinstance(event, AppendUnknown)
         if self._is_unknown:
             self._effects.append(CatchUp(GTL))
@@ -87,14 +87,14 @@ class Freeing:
         self._refusing, self._is_unknown = (), False
 
     def _look(self) -> None:
-        now = self._clock.now
+        now = self._clock.passed
         if self._looked_at is None or now - self._looked_at >= LOOK_MS:
             self._looked_at = now
             self._effects.append(CatchUp(GTL))
 
     def _refuse(self) -> None:
         """Refuse what is wanted and pending for too long, unless a refusal is under way, or failed just now."""
-        now = self._clock.now
+        now = self._clock.passed
         if self._refusing or now < self._retry_at:
             return
         due = [t for t in self._pending.wanted if now - self._pending.parts[t].since >= self._limits.pending_refuse_ms]

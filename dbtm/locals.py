@@ -30,10 +30,25 @@ ASKERS_MAX = 16
 
 
 class Clock:
-    """The time of a DBTM: max(own clock, largest log time seen), in milliseconds."""
+    """The time of a DBTM, in milliseconds. What time it is and how much has passed are two questions.
+
+    *A leader an hour ahead dies: until that hour is over its successors see one and the same time, and no time-out would end.*
+
+    Attributes:
+        now: max(own clock, largest log time seen): by this go ages, and what is written. It may stand still for long.
+        passed: What the own clock has advanced: by this go time-outs. Only differences mean anything.
+    """
 
     def __init__(self) -> None:
         self.now = Millis(0)
+        self.passed = Millis(0)
+        self._own = Millis(0)
+
+    def tick(self, own: Millis) -> None:
+        """Take the own clock, which may jump back."""
+        self.passed = Millis(self.passed + max(0, own - self._own))
+        self._own = own
+        self.see(own)
 
     def see(self, time: Millis) -> None:
         """Never goes back."""
@@ -110,7 +125,9 @@ class LocalCommits:
             self._answer(link, asked.id, outcome)
             return
         facts = Facts(self._ledger)
-        job = LocalJob(link, asked.id, asked.txid, asked.part, part, asked.trace, asked.origin, self._clock.now, facts)
+        job = LocalJob(
+            link, asked.id, asked.txid, asked.part, part, asked.trace, asked.origin, self._clock.passed, facts
+        )
         self._judging[asked.txid] = job
         self._judge(job)
 
@@ -204,7 +221,7 @@ class LocalCommits:
         """Give up what was parked for too long (its retry goes through the GTM, where age counts); forget."""
         while self._aborted and began_at(oldest := next(iter(self._aborted))) < self._clock.now - LIFE_MS:
             del self._aborted[oldest]
-        late = [job for job in self._parked if self._clock.now - job.began >= self._limits.park_ms]
+        late = [job for job in self._parked if self._clock.passed - job.began >= self._limits.park_ms]
         if late:
             self._parked = [job for job in self._parked if job not in late]
             for job in late:

@@ -34,14 +34,14 @@ from dbtm.ledger import Ledger
 from dbtm.locals import Clock, LocalCommits
 from dbtm.phase import LEADING, READING, TAKING_OVER, Phase
 from dbtm.reading import Reading
-from dbtm.takeover import Merge, find_stranger
+from dbtm.takeover import Merge, find_loss, find_stranger
 from dbtm.voting import Voting
 from grit.core.catalog import RealmDef
 from grit.core.checkpoints import CHECKPOINT_TOKEN, Checkpoints
 from grit.core.election import Election
 from grit.core.errors import Code, LogError
 from grit.core.fold import DbtlFolded
-from grit.core.ids import Epoch, LeaderId, LinkId, Lsn, Millis, Offset
+from grit.core.ids import Csn, Epoch, LeaderId, LinkId, Lsn, Millis, Offset
 from grit.core.limits import Limits
 from grit.core.messages import (
     AppliedAsked,
@@ -145,6 +145,7 @@ class DbtmMachine:
         self.epoch = Epoch(0)
         self._cursor: Cursor | None = None
         self._caught_up: set[str] = set()
+        self._through_at_end = Through(Csn(0), Offset(0))
         self._appending = 0
         self._retry_at = Millis(0)
         self._asked_position = Millis(0)
@@ -167,7 +168,7 @@ class DbtmMachine:
 
     def step(self, now: Millis, event: Event) -> list[Effect]:
         """Take one event; return what to do, in order."""
-        self._clock.see(now)
+        self._clock.tick(now)
         if not self._started:
             self._started = True
             self._open()
@@ -214,7 +215,7 @@ class DbtmMachine:
         if (
             is_serving
             and isinstance(message, CommitAsked | VoteAsked)
-            and self._brake.hold(self._clock.now, link, message)
+            and self._brake.hold(self._clock.passed, link, message)
         ):
             return
         self._received(link, message)
@@ -239,11 +240,11 @@ class DbtmMachine:
             declined = Declined(message.id, Code.NO_LEADER.value, text, RETRY_MS, self._other_leader())
             self._effects.append(Send(link, declined))
         elif isinstance(message, ReadAsked):
-            self._reading.asked(self._clock.now, link, message)
+            self._reading.asked(self._clock.passed, link, message)
         elif isinstance(message, ExtendAsked):
-            self._reading.extend(self._clock.now, link, message)
+            self._reading.extend(self._clock.passed, link, message)
         elif isinstance(message, AppliedAsked):
-            self._applying.asked(self._clock.now, link, message)
+            self._applying.asked(self._clock.passed, link, message)
         elif isinstance(message, ValidateAsked):
             self._confirming.asked(link, message)
         elif isinstance(message, CommitAsked):
@@ -318,12 +319,12 @@ class DbtmMachine:
     def _sign_of_life(self, record: DbtlRecord) -> None:
         """A valid record of the current epoch: its leader lives, or says that it goes."""
         if not isinstance(record, Resign):
-            self._election.heard(self._clock.now)
+            self._election.heard(self._clock.passed)
         elif record.epoch == self.epoch:
-            self._election.stay_out(self._clock.now)
+            self._election.stay_out(self._clock.passed)
             self._follow()
         else:
-            self._election.resigned(self._clock.now)
+            self._election.resigned(self._clock.passed)
 
     def _trace(self, folded: DbtlFolded) -> None:
         for lsn, entry in folded.entries:
@@ -338,7 +339,7 @@ class DbtmMachine:
     def _new_epoch(self, record: DbtmEpoch, valid: bool) -> None:
         """Somebody leads from here on: me, or another; or my claim came too late."""
         if valid:
-            self._election.began(self._clock.now)
+            self._election.began(self._clock.passed)
         mine = record.leader_id == self._leader_id
         if valid and mine and self.phase == Phase.CLAIMING and record.epoch == self.epoch:
             self.phase = Phase.FENCING
@@ -359,6 +360,8 @@ class DbtmMachine:
             self._probe_answered(log)
         self._reading.folded()
         if log == DBTL and self.phase == Phase.OPENING:
+            # What a living leader writes from here on may know more of the GTL than the read that now begins.
+            self._through_at_end = self._ledger.fold.through
             # Every global of this realm that the DBTL does not hold lies at or above this offset.
             self._effects.append(CatchUp(GTL, self._ledger.fold.through.offset))
         if log == GTL:
@@ -382,7 +385,7 @@ class DbtmMachine:
         self._token += 1
         if log == DBTL:
             self._appending += 1
-            self._appended_at = self._clock.now
+            self._appended_at = self._clock.passed
             if isinstance(record, Entries | Refused):
                 self._confirming.handed()
         self._effects.append(Append(log, self._token, record))
@@ -406,13 +409,15 @@ class DbtmMachine:
     def _is_renewal_due(self, through: Through) -> bool:
         """A leader shows life to its standbys; without any it tells, now and then, how far it has followed the GTL."""
         wanted = not self._is_alone or through.csn > self._ledger.fold.through.csn
-        return wanted and self._clock.now - self._appended_at >= self._limits.renewal_ms
+        return wanted and self._clock.passed - self._appended_at >= self._limits.renewal_ms
 
     def _append_failed(self, event: AppendUnknown | AppendRefused) -> None:
         """What was appended is unknown, and so is everything after it: lead anew and answer from the fold."""
         if event.token == CHECKPOINT_TOKEN:
             return
         if event.log == DBTL and self.phase != Phase.FOLLOWING:
+            if self.phase not in TAKING_OVER:
+                self._claimed_at = self._clock.passed
             self._step_down()
             self.phase = Phase.CLAIMING
             self.epoch = Epoch(0)
@@ -427,7 +432,7 @@ class DbtmMachine:
         A step that was taken must not be taken again: a retry that was due in FENCING would merge twice.
         """
         if self.phase == phase:
-            self._retry_at = Millis(self._clock.now + RETRY_MS)
+            self._retry_at = Millis(self._clock.passed + RETRY_MS)
 
     # --- leadership ---------------------------------------------------------------------------------
 
@@ -455,7 +460,7 @@ class DbtmMachine:
 
     def _check_identity(self) -> None:
         """Compare the logs with what the database has applied, then claim."""
-        if self._is_stranger():
+        if self._is_stranger() or self._has_lost():
             return
         if not self._voting.gtl.log_id:
             self._retry_in(Phase.OPENING)
@@ -472,13 +477,20 @@ class DbtmMachine:
             self._effects.append(Halt(LogError(why)))
         return bool(why)
 
+    def _has_lost(self) -> bool:
+        """Tell whether the GTL has lost what this realm's log knows of it, and halt then."""
+        why = find_loss(self._realm, self._through_at_end, self._voting.gtl)
+        if why:
+            self._effects.append(Halt(LogError(why)))
+        return bool(why)
+
     def _claim(self) -> None:
         """Claim the next epoch; an empty log gets its GENESIS first, and the claim follows when that is folded.
 
         Together they could come apart: a log that begins with a claim is no log, for everybody and for ever.
         """
         if self.phase != Phase.CLAIMING:
-            self._claimed_at = self._clock.now
+            self._claimed_at = self._clock.passed
         self.phase = Phase.CLAIMING
         if self._ledger.fold.offset == 0:
             self._append(DBTL, Genesis(self._fresh_log_id, self._realm, FORMAT))
@@ -541,7 +553,7 @@ class DbtmMachine:
             self._effects.append(Restart(reason))
 
     def _tick(self) -> None:
-        now = self._clock.now
+        now = self._clock.passed
         for link, work in self._brake.release(now):
             self._received(link, work)
         if self._retry_at and now >= self._retry_at:
@@ -578,18 +590,18 @@ class DbtmMachine:
     def _watch_leader(self) -> None:
         """Nothing heard for the time-out: read both logs to their ends, and the position, before a claim."""
         stands_by = not self._is_alone and not self._is_out
-        if stands_by and self._election.must_probe(self._clock.now, self._ledger.fold.address):
+        if stands_by and self._election.must_probe(self._clock.passed, self._ledger.fold.address):
             self._probed = set()
             self._probe = self._freshness.look()
             self._desk.ask(
-                (), lambda _: self._probe_answered("database"), lambda _: self._election.stay_out(self._clock.now)
+                (), lambda _: self._probe_answered("database"), lambda _: self._election.stay_out(self._clock.passed)
             )
 
     def _probe_answered(self, what: str) -> None:
         """All three could be reached, and no sign of life was in the log: claim."""
         self._probed.add(what)
         is_answered = self.phase == Phase.FOLLOWING and self._probed >= {DBTL, GTL, "database"}
-        if is_answered and self._election.may_claim(self._clock.now):
+        if is_answered and self._election.may_claim(self._clock.passed):
             self._claim()
 
     def _resign(self) -> None:
@@ -600,16 +612,26 @@ class DbtmMachine:
             self._locals.drop("")
             self._reading.decline_all(Code.NO_LEADER, f"realm {self._realm}: its leader resigns", "")
             self._confirming.decline_all(f"realm {self._realm}: its leader resigns", "")
+            self._desk.drop()
+            self._is_asking_position = False
             self.phase = Phase.RESIGNING
         elif self.phase in TAKING_OVER:
             self._give_up()
 
     def _give_up(self) -> None:
-        """A take-over that came to nothing: the epoch is given back, if it was won."""
+        """A take-over that came to nothing: the epoch is given back, if it was won.
+
+        If it was not, nobody has taken the place of the epoch before, and what was in flight then may yet land and count: it is
+        answered when a later epoch is folded.
+        """
         won = self.phase != Phase.CLAIMING
         epoch = self.epoch
-        self._follow()
-        self._election.stay_out(self._clock.now)
+        if won:
+            self._follow()
+        else:
+            self._step_down()
+            self.phase = Phase.FOLLOWING
+        self._election.stay_out(self._clock.passed)
         if won:
             self._append(DBTL, Resign(epoch))
 

@@ -20,10 +20,11 @@ from dbtm.ledger import Ledger
 from dbtm.locals import Clock
 from dbtm.pending import RecordId
 from dbtm.voting import Decree
-from grit.core.fold import DbtlFold
+from grit.core.fold import DbtlFold, GtlFold
 from grit.core.ids import Realm
 from grit.core.parts import Part, decode_part
 from grit.core.queries import Cursor, StoreAnswer
+from grit.core.records import Through
 
 
 def find_stranger(realm: Realm, fold: DbtlFold, cursor: Cursor | None, gtl_log_id: str) -> str:
@@ -52,6 +53,25 @@ def find_stranger(realm: Realm, fold: DbtlFold, cursor: Cursor | None, gtl_log_i
             "check which log the DBTM and the GTM use"
         )
     return ""
+
+
+def find_loss(realm: Realm, through: Through, gtl: GtlFold) -> str:
+    """Return why the GTL cannot be the one that this realm followed, one line with the remedy; "" = it can.
+
+    *Csns that were given before would be given again; what has them would be taken for merged, and be in no database.*
+
+    Args:
+        realm: Whose DBTM asks.
+        through: How far its DBTL held the GTL, before the GTL was read to its end.
+        gtl: Its fold of the GTL, now.
+    """
+    if through.offset <= gtl.offset and through.csn < gtl.next_csn:
+        return ""
+    return (
+        f"log gtl ends at offset {gtl.offset} (Csn {gtl.next_csn - 1}), the log of realm {realm} holds what lay in it up to "
+        f"offset {through.offset} (Csn {through.csn}): the global log lost records or is another one; "
+        "restore its newest copy; nothing was changed"
+    )
 
 
 class Merge:

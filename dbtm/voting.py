@@ -378,7 +378,7 @@ class Voting:
             part=ballot.part,
             reads=reads,
             writes=tuple(planned.write for planned in plans),
-            since=self._clock.now,
+            since=self._clock.passed,
             trace=ballot.trace,
             origin=ballot.origin,
             plans=examined.plans,

@@ -215,9 +215,12 @@ class GtmMachine:
         return self._state == Leadership.FOLLOWING and not self._is_alone and not self._desk.is_draining
 
     def _drain(self) -> None:
-        """Take nothing new. Who leads decides what is in progress and resigns; a claim under way is given up."""
+        """Take nothing new. Who leads decides what is in progress and resigns; a claim under way is given up.
+
+        Not so a claim for whose epoch somebody waits: only in that is it known what an append came to whose end was not.
+        """
         self._desk.is_draining = True
-        if self._state in (Leadership.STARTING, Leadership.CLAIMING):
+        if self._state in (Leadership.STARTING, Leadership.CLAIMING) and self._desk.is_idle:
             self._follow()
 
     def _renew_or_resign(self) -> None:

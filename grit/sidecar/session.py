@@ -21,7 +21,7 @@ import msgspec
 
 from grit.core.catalog import RealmDef
 from grit.core.errors import DATA_CODES, Code, GritError, Kind
-from grit.core.ids import Millis, Realm, TxnId, began_at
+from grit.core.ids import Millis, Realm, TxnId
 from grit.core.limits import Limits
 from grit.core.messages import CommitAsked, SubmitAsked
 from grit.core.operations import Operation, SessionToken
@@ -68,7 +68,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How a transaction was begun.
 
     Attributes:
-        deadline: When the home gives up, by its clock.
+        deadline: When the home gives up, by the `now` of `step`.
         idempotency_key: "" = none. A transaction that wrote nothing ignores it.
         read_only: Writes are refused.
         snapshot: Reads are made on one cut, and need not be the newest.
@@ -539,8 +539,10 @@ class Session:
 
     def _tick(self) -> None:
         if not self.is_deciding and self._now >= self._options.deadline:
-            took = self._options.deadline - began_at(self.txid)
-            self._expired(GritError(Code.TIMED_OUT, f"transaction {self.txid} was open for longer than {took:,} ms"))
+            text = (
+                f"transaction {self.txid} was open for longer than it may be; begin it with more time, or do less in it"
+            )
+            self._expired(GritError(Code.TIMED_OUT, text))
             return
         self._asking.tick(self._now)
         if self._applied is not None:

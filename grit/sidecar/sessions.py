@@ -106,7 +106,7 @@ class Sessions:
         self._requests = itertools.count(1)
         self._chance = _random_bits()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._loop: Loop[_Step, _Done] = Loop(self._step, self._perform, clock.now)
+        self._loop: Loop[_Step, _Done] = Loop(self._step, self._perform, clock.passed)
         self._is_draining = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -134,7 +134,7 @@ class Sessions:
         now = self._clock.now()
         trace = current_traceparent() or begin.traceparent
         options = Options(
-            deadline=Millis(now + begin.timeout_ms),
+            deadline=Millis(self._clock.passed() + begin.timeout_ms),
             idempotency_key=begin.idempotency_key,
             read_only=begin.read_only,
             snapshot=begin.snapshot,
@@ -177,7 +177,7 @@ class Sessions:
 
     def left_ms(self, found: Open) -> int:
         """Return what is left of its time."""
-        return max(1, found.session.deadline - self._clock.now())
+        return max(1, found.session.deadline - self._clock.passed())
 
     def ask(self, found: Open, make: Callable[[int], Request]) -> asyncio.Future[Reply]:
         """Let the session take a request, now; the future is its answer, or raises GritError."""

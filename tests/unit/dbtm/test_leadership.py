@@ -99,6 +99,18 @@ def test_a_log_that_is_shorter_than_what_the_database_applied_halts() -> None:
     assert not [effect for effect in shorter.effects if isinstance(effect, Append)]
 
 
+def test_a_global_log_that_lost_what_this_log_knows_of_it_halts() -> None:
+    rig = Rig()
+    rig.serve()
+    known = Entries(rig.machine.epoch, Lsn(1), rig.now, Through(Csn(7), Offset(9)), ())
+    restored = Rig(logs={DBTL: [*rig.logs[DBTL], known], GTL: rig.logs[GTL]}, store=rig.store)
+    restored.pass_time(0)
+    restored.settle()
+    assert "log gtl ends at offset" in halted(restored)
+    assert "holds what lay in it up to offset 9 (Csn 7)" in halted(restored)
+    assert not [effect for effect in restored.effects if isinstance(effect, Append)]
+
+
 def test_a_log_that_the_database_does_not_follow_halts() -> None:
     store = MemoryStore(CATALOGUE)
     assert store.apply_now(None, [], Cursor("another-log", Offset(1), Epoch(0), Lsn(0)))
