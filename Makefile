@@ -22,10 +22,10 @@ GENERATED := grit/pb/v1
 PYTEST := $(BIN)/python -m pytest
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 
-# SEEDS=n runs the first n seeds of the simulator, FIRST=f begins elsewhere, SEED=k runs only that one.
-SIM_FLAGS := $(if $(SEEDS),--sim-seeds=$(SEEDS)) $(if $(FIRST),--sim-first=$(FIRST)) $(if $(SEED),--sim-seed=$(SEED))
+# SEEDS=n runs the first n seeds of the simulator, FIRST=f begins elsewhere, FOR=s runs for so long, SEED=k shows that one.
+SIM_FLAGS := $(if $(SEEDS),--seeds=$(SEEDS)) $(if $(FIRST),--first=$(FIRST)) $(if $(FOR),--seconds=$(FOR)) $(if $(SEED),--seed=$(SEED))
 
-.PHONY: help setup demo test crash-matrix check format format-check lint types import-rules proto proto-check bench sim sim-mutations clean
+.PHONY: help setup demo test crash-matrix check format format-check lint types import-rules proto proto-check bench sim scenarios sim-mutations clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -98,9 +98,13 @@ bench: setup ## Measure, in under 5 minutes; results go to bench/results
 	$(call say,bench: reduced run)
 	@$(BIN)/python -m bench --quick $(ARGS)
 
-sim: setup ## Run the simulator: SEEDS=n for the first n seeds (from FIRST=f on), SEED=k for one
+sim: setup ## Run the simulator: SEEDS=n seeds (from FIRST=f on), or FOR=s seconds; SEED=k shows one, step by step
 	$(call say,sim: whole clusters in virtual time $(SIM_FLAGS))
-	@$(PYTEST) tests/sim -n 2 $(SIM_FLAGS) $(ARGS)
+	@$(BIN)/python -m tests.sim $(SIM_FLAGS) $(ARGS)
+
+scenarios: setup ## Run tests/scenarios/*.txt and write anew what comes of them, to be reviewed as a diff
+	$(call say,scenarios: what comes of tests/scenarios/*.txt)
+	@$(PYTEST) -q tests/scenarios/test_files.py --rewrite-scenarios
 
 sim-mutations: setup ## Take each rule of the protocol out in turn: the simulator must notice (writes docs/protocol/mutations.md)
 	$(call say,sim-mutations: each rule taken out in turn)

@@ -1,7 +1,6 @@
 """What holds for every test: how Hypothesis runs, and how the simulator's seeds are chosen.
 
-A test that takes `sim_seed` runs once per seed: `make sim SEEDS=n` for 0 to n - 1, `make sim FIRST=f SEEDS=n` for n from f on,
-`make sim SEED=k` for k alone.
+A test that takes `sim_seed` runs once for each of the first seeds; `make sim` runs others, and shows one.
 """
 
 import pytest
@@ -20,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--sim-seeds", type=int, default=SEEDS, help=f"run so many seeds (default {SEEDS})")
     group.addoption("--sim-first", type=int, default=0, help="begin with this seed (default 0)")
     group.addoption("--sim-seed", type=int, default=None, help="run this seed only")
+    group.addoption("--rewrite-scenarios", action="store_true", help="write what comes of tests/scenarios/*.txt anew")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

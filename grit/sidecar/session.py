@@ -21,7 +21,7 @@ import msgspec
 
 from grit.core.catalog import RealmDef
 from grit.core.errors import DATA_CODES, Code, GritError, Kind
-from grit.core.ids import Millis, Realm, TxnId
+from grit.core.ids import Millis, Realm, TxnId, began_at
 from grit.core.limits import Limits
 from grit.core.messages import CommitAsked, SubmitAsked
 from grit.core.operations import Operation, SessionToken

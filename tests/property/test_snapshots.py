@@ -1,11 +1,12 @@
 """A snapshot is one cut of the logs, whoever answered it, however far behind, and whatever befell the leaders meanwhile."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
+from grit.core.catalog import RealmDef
 from grit.core.fold import DbtlFold
 from grit.core.ids import Csn, Lsn, Millis, Offset, Realm, make_txn_id
 from grit.core.operations import Operation, Result, SessionToken
@@ -14,9 +15,11 @@ from grit.core.values import decode_record
 from grit.sidecar import events
 from grit.sidecar.session import Options, Session
 from tests.sim.client import ClientNode, _Running
-from tests.sim.faulty import FaultyCluster
 from tests.sim.oracle import Model, State
-from tests.sim.programs import CATALOGUE, Programs
+from tests.sim.plan import draw
+from tests.sim.programs import Programs
+from tests.sim.script import Program, program
+from tests.sim.swarm import Swarm
 from tests.sim.world import World
 
 
@@ -24,23 +27,25 @@ class Seen(msgspec.Struct, frozen=True):
     """What a snapshot transaction was answered."""
 
     operations: tuple[Operation, ...]
-    results: tuple[Result, ...]
+    results: tuple[Result | None, ...]
     token: SessionToken
 
 
 class SnapshotReader(ClientNode):
     """Reads snapshots, each question at any replica; all of one session."""
 
-    def __init__(self, world: World, name: str, programs: list[list[list[Operation]]]) -> None:
-        super().__init__(world, name, programs)
+    def __init__(
+        self, world: World, name: str, programs: Sequence[Program], catalogue: Mapping[Realm, RealmDef]
+    ) -> None:
+        super().__init__(world, name, programs, catalogue)
         self.seen: list[Seen] = []
         self.past = SessionToken()
 
     def _begin(self) -> None:
-        txid = make_txn_id(self.world.now, self.world.chance.getrandbits(64))
-        deadline = Millis(self.world.now + 30_000)
+        txid = make_txn_id(self._clock.now(), self.world.chance.getrandbits(64))
+        deadline = Millis(self.own_time + 30_000)
         options = Options(deadline=deadline, read_only=True, snapshot=True, past=self.past)
-        self._session = Session(txid, CATALOGUE, options, self._ids)
+        self._session = Session(txid, self._catalogue, options, self._ids)
         self._running = _Running(txid, self._programs[0], self.world.moment())
         self._tries += 1
         self._next()
@@ -54,11 +59,13 @@ class SnapshotReader(ClientNode):
     def _answered(self, answer: events.Answer) -> None:
         running = self._running
         if isinstance(answer.reply, events.Committed) and running is not None:
-            results, token = (*running.results, *answer.reply.results), answer.reply.token
-            assert token.csn >= self.past.csn
+            running.results[answer.request] = answer.reply.results
+            (operations, results), token = running.history(), answer.reply.token
             assert all(lsn >= self.past.lsns.get(realm, 0) for realm, lsn in token.lsns.items())
-            self.past = self.past.merged(token)
-            self.seen.append(Seen(tuple(running.operations), results, token))
+            before, self.past = self.past.csn, self.past.merged(token)
+            # A token says what was read; the cut shows the past too, though none of it need lie in these realms.
+            csn = max(token.csn, before)
+            self.seen.append(Seen(operations, results, msgspec.structs.replace(token, csn=csn)))
             self._ended()
         else:
             super()._answered(answer)
@@ -67,8 +74,8 @@ class SnapshotReader(ClientNode):
 class Logs:
     """What the logs of a run hold, by a fold of their own."""
 
-    def __init__(self, world: World) -> None:
-        self._entries = {realm: list(_entries(world, realm)) for realm in CATALOGUE}
+    def __init__(self, world: World, realms: Iterable[Realm]) -> None:
+        self._entries = {realm: list(_entries(world, realm)) for realm in realms}
 
     def expect_on_cut(self, token: SessionToken) -> None:
         """Expect every position to lie between the last global up to the Csn, and the first above it."""
@@ -97,15 +104,22 @@ def _entries(world: World, realm: Realm) -> Iterator[tuple[Lsn, Entry]]:
         yield from fold.apply(Offset(at), decode_dbtl_record(payload, log=name, offset=Offset(at))).entries
 
 
+def _three_and_three(programs: Programs) -> Program:
+    first, last = ("; ".join(programs._read() for _ in range(3)) for _ in range(2))
+    return program(["begin", first, f"commit {last}"])
+
+
 def run(seed: int) -> list[Seen]:
     """Let snapshots be read while others write, leaders change and replicas and players lag; check each."""
-    cluster = FaultyCluster(seed, clients=3, transactions=4)
-    programs = Programs(cluster.world.chance)
-    scripts = [[[[programs._read() for _ in range(3)] for _ in range(2)] for _ in range(6)] for _ in range(2)]
-    readers = [SnapshotReader(cluster.world, f"reader{i}", script) for i, script in enumerate(scripts)]
+    cluster = Swarm(draw(seed, clients=3, transactions=4))
+    programs = Programs(cluster.world.chance, sorted(cluster.catalogue))
+    readers = [
+        SnapshotReader(cluster.world, f"reader{i}", [_three_and_three(programs) for _ in range(6)], cluster.catalogue)
+        for i in range(2)
+    ]
     cluster.clients.extend(readers)
     cluster.run()
-    logs, model = Logs(cluster.world), Model(CATALOGUE)
+    logs, model = Logs(cluster.world, cluster.catalogue), Model(cluster.catalogue)
     seen = [one for reader in readers for one in reader.seen]
     for one in seen:
         logs.expect_on_cut(one.token)

@@ -4,13 +4,13 @@ import pytest
 
 from grit.core.ids import Collection, Realm, make_txn_id
 from grit.core.messages import CommitAsked, OutcomeAnswered, StatusAsked
-from grit.core.operations import Get, Operation, Patch
 from grit.core.steps import Received
 from tests.scenarios.conftest import Stage
-from tests.scenarios.hand import Hand, at
+from tests.scenarios.hand import Hand
 from tests.sim.client import ATTEMPTS_MAX, ClientNode
 from tests.sim.nodes import Node
 from tests.sim.programs import DOCS, DOCUMENT, ITEMS, TABLE
+from tests.sim.script import program
 
 
 class Wire(Node):
@@ -154,10 +154,10 @@ def test_of_sixteen_at_once_the_one_that_lost_before_wins(stage: Stage) -> None:
 
 @pytest.mark.parametrize("place", [(TABLE, ITEMS), (DOCUMENT, DOCS)], ids=["local", "global"])
 def test_nobody_starves_when_sixteen_clients_change_one_record(stage: Stage, place: tuple[Realm, Collection]) -> None:
-    program: list[list[Operation]] = [[Get(*place, at(1))], [Patch(*place, at(1), {"a": 1})]]
-    if place[0] == DOCUMENT:
-        program[1].append(Patch(TABLE, ITEMS, at(1), {"a": 2}))
-    clients = [ClientNode(stage.world, f"client{i}", [program]) for i in range(16)]
+    here = ".".join(place)
+    patches = [f'patch {here} 1 {{"a":1}}', *(['patch table.items 1 {"a":2}'] if place[0] == DOCUMENT else [])]
+    programs = [program(["begin", f"get {here} 1", "commit " + "; ".join(patches)])]
+    clients = [ClientNode(stage.world, f"client{i}", programs) for i in range(16)]
     for client in clients:
         stage.cluster.reach(client)
     stage.world.run_until(lambda: all(client.is_done for client in clients))

@@ -83,7 +83,9 @@ def test_a_snapshot_is_read_while_a_realm_has_no_leader(stage: Stage) -> None:
     node = standby(stage)
     write_both(stage, 3)
     stage.cluster.settle()
-    stage.cluster.dbtms[TABLE].kill()
+    leader = stage.cluster.dbtms[TABLE]
+    stage.world.run_until(lambda: node.machine.describe()["lsn"] == leader.machine.describe()["lsn"])
+    leader.kill()
     reader = stage.begin_snapshot("reader")
     reader.turn_to(TABLE, node)
     assert both(reader) == (3, 3)

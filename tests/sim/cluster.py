@@ -6,7 +6,7 @@ from grit.core.ids import Realm
 from grit.store.memory import MemoryStore
 from tests.sim.client import ClientNode
 from tests.sim.nodes import DbtmNode, GtmNode, PlayerNode
-from tests.sim.programs import CATALOGUE, Programs
+from tests.sim.programs import CATALOGUE, Programs, set_up
 from tests.sim.verdict import expect_right
 from tests.sim.world import World
 
@@ -24,7 +24,7 @@ class Cluster:
         self.players = {realm: self._start_player(realm) for realm in CATALOGUE}
         programs = Programs(self.world.chance)
         scripts = [[programs.transaction() for _ in range(transactions)] for _ in range(clients)]
-        self.setup = ClientNode(self.world, "setup", [[programs.setup()]])
+        self.setup = ClientNode(self.world, "setup", [set_up(tuple(CATALOGUE))])
         self.clients = [ClientNode(self.world, f"client{i}", script) for i, script in enumerate(scripts)]
         for realm in CATALOGUE:
             self._link_gtm(realm)
@@ -42,7 +42,7 @@ class Cluster:
         self.world.run_until(self._are_clients_done)
         self.settle()
         attempts = [attempt for client in (self.setup, *self.clients) for attempt in client.attempts]
-        expect_right(self.world, attempts, self.stores)
+        expect_right(self.world, attempts, self.stores, CATALOGUE)
 
     def settle(self) -> None:
         """Wait until every database holds what its log holds, and nothing is undecided."""
@@ -81,6 +81,14 @@ class Cluster:
         self.dbtms[realm] = self._start_dbtm(realm)
         self._link_gtm(realm)
         self._reach_again()
+
+    def start_again(self) -> None:
+        """Start every role anew; all are dead."""
+        self.gtm = self._start_gtm()
+        self.dbtms = {realm: self._start_dbtm(realm) for realm in CATALOGUE}
+        self.players = {realm: self._start_player(realm) for realm in CATALOGUE}
+        for realm in CATALOGUE:
+            self._link_gtm(realm)
 
     def restart_player(self, realm: Realm) -> None:
         """Kill a player and start it again."""

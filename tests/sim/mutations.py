@@ -32,8 +32,8 @@ from grit.core.outcome import Outcome, State
 from grit.core.records import CommitEntry, Commits, Entries
 from grit.store.memory import MemoryStore
 from gtm.evaluate import evaluate
-from tests.sim.cluster import Cluster
-from tests.sim.faulty import FaultyCluster
+from tests.sim.plan import draw
+from tests.sim.swarm import Swarm
 
 PAGE = Path("docs/protocol/mutations.md")
 RUNS_MAX = 3_000
@@ -59,11 +59,8 @@ class Mutation(msgspec.Struct, frozen=True, eq=False):
 
 
 def run_random(seed: int) -> None:
-    """One random run, with and without faults in turn."""
-    if seed % 2:
-        FaultyCluster(seed, clients=2 + seed % 4, transactions=3).run()
-    else:
-        Cluster(seed, clients=2 + seed % 4, transactions=3, restarts=seed % 3).run()
+    """One random run."""
+    Swarm(draw(seed)).run()
 
 
 def _method(owner: type, name: str, replacement: Callable[..., Any]) -> Callable[[], AbstractContextManager[Any]]:

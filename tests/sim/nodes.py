@@ -2,14 +2,15 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from dbtm.effects import ReadStore, Restart, StoreRead
+from dbtm.effects import ReadStore, Restart, StoreFailed, StoreRead
 from dbtm.machine import DbtmMachine
 from grit.core.catalog import RealmDef
-from grit.core.ids import LeaderId, LinkId, Offset, Realm
+from grit.core.ids import LeaderId, LinkId, Millis, Offset, Realm
 from grit.core.limits import Limits
 from grit.core.messages import Message, OutcomeAnswered
 from grit.core.queries import StoreAnswer
@@ -18,9 +19,11 @@ from grit.core.steps import (
     DBTL,
     GTL,
     Append,
+    AppendRefused,
     AppendUnknown,
     CatchUp,
     CloseLink,
+    DrainAsked,
     Halt,
     LinkClosed,
     LinkOpened,
@@ -36,23 +39,39 @@ from grit.core.steps import (
 from grit.store.memory import MemoryStore
 from gtm.config import GtmConfig
 from gtm.machine import GtmMachine
-from log_players.cursor import Applied, ApplyBatch, CursorRead, PlayerMachine, ReadCursor, StartOver, Wait
+from log_players.cursor import (
+    Applied,
+    ApplyBatch,
+    ApplyUnknown,
+    CursorRead,
+    PlayerMachine,
+    ReadCursor,
+    StartOver,
+    StoreAway,
+    Wait,
+)
 from tests.sim.beginning import newest_checkpoint
 from tests.sim.chronicle import Said
-from tests.sim.watch import DbtmWatch
-from tests.sim.world import World
+from tests.sim.watch import DbtmWatch, GtmWatch
+from tests.sim.world import START, World
 
 
 class Node:
     """One process: links, logs that it follows, and whatever its machine asks for.
 
-    `name` is unique per process *start*, so that what a dead process left on its way can be told apart.
+    `name` is unique per process *start*, so that what a dead process left on its way can be told apart. `rate` and `ahead_ms`:
+    how its clock differs from the world's time. `fuse`: after so many effects it dies, in the middle of a step.
     """
 
     def __init__(self, world: World, name: str, logs: dict[str, str]) -> None:
         self.world = world
         self.name = name
         self.is_alive = True
+        self.rate = 1.0
+        self.ahead_ms = 0
+        self.fuse: int | None = None
+        self.is_stopping = False
+        self.on_death: Callable[[], None] = lambda: None
         self._inbox: list[Any] | None = None
         self._logs = logs
         self._offsets = dict.fromkeys(logs, Offset(0))
@@ -70,7 +89,26 @@ class Node:
             self._inbox.append(event)
             return
         for effect in self.step(event):
+            self.world.cause = event
+            if self.fuse is not None:
+                self.fuse -= 1
+                if self.fuse < 0:
+                    self.world.note(self.name, "dies before", effect)
+                    self.kill()
+                    self.on_death()
+                    return
             self.perform(effect)
+        self.world.cause = None
+        if self.is_stopping and self.is_drained:
+            self.kill()
+            self.on_death()
+
+    @property
+    def own_time(self) -> Millis:
+        """What this process's clock says."""
+        if self.rate == 1.0:
+            return Millis(self.world.now + self.ahead_ms)
+        return Millis(START + int((self.world.now - START) * self.rate) + self.ahead_ms)
 
     def step(self, event: Any) -> list[Any]:
         """Step the machine."""
@@ -93,38 +131,68 @@ class Node:
         begin = newest_checkpoint(effect.log, self.world.logs.get(self._logs[effect.log], ()), effect.begin_max)
         if begin is not None:
             self._offsets[effect.log] = begin[0]
-            self.world.note(f"{self.name} begins at the checkpoint of {effect.log}@{begin[0]}")
+            self.world.note(self.name, f"begins at the checkpoint of {effect.log}@{begin[0]}")
             self.post(LogBegan(effect.log, begin[1]))
 
     def pause(self) -> None:
         """Stop in the middle of things (SIGSTOP): what was handed to the logs may land now, or later."""
-        self.world.note(f"{self.name} paused")
+        self.world.note(self.name, "is paused")
         self._inbox = []
         self.world.hold(f"{self.name}.append")
 
     def resume(self) -> None:
         """Go on (SIGCONT), with no idea that time has passed: a zombie until it reads the log."""
-        self.world.note(f"{self.name} resumed")
+        self.world.note(self.name, "goes on")
         inbox, self._inbox = self._inbox or [], None
         self.world.release(f"{self.name}.append")
         for event in inbox:
             self.post(event)
 
-    def cut(self, chance: random.Random) -> None:
-        """Lose one link, in the middle of what travels over it."""
+    @property
+    def is_drained(self) -> bool:
+        """Tell whether a process that was told to stop may end."""
+        return True
+
+    def terminate(self) -> None:
+        """Be told to stop (SIGTERM): end when what is in progress is done."""
+        self.world.note(self.name, "is told to stop")
+        self.is_stopping = True
+        self.post(DrainAsked())
+
+    def cut(self, chance: random.Random, *, drains: bool = False) -> None:
+        """Lose one link, in the middle of what travels over it.
+
+        `drains`: what the other end has sent is lost, but what this end has sent still arrives, as late as it likes: this end
+        has long made a new link by then.
+        """
         if self._peers:
             link = chance.choice(sorted(self._peers))
-            self.world.note(f"{self.name} lost link {link} to {self._peers[link].name}")
-            self.close(link)
+            self.world.note(
+                self.name, f"loses link {link} to {self._peers[link].name}{', which drains' if drains else ''}"
+            )
+            self.close(link, drains=drains)
+
+    def deafen(self) -> None:
+        """Cut this process off from its logs, while it still answers what it is asked."""
+        self.world.note(self.name, "is cut off from its logs")
+        for what in ("append", "tail"):
+            self.world.hold(f"{self.name}.{what}")
+
+    def hear(self) -> None:
+        """End `deafen`."""
+        self.world.note(self.name, "reaches its logs again")
+        for what in ("append", "tail"):
+            self.world.release(f"{self.name}.{what}")
 
     def kill(self) -> None:
         """Die: nothing that is on its way to or from this process happens, but what is durable stays."""
         self.is_alive = False
-        self.world.note(f"{self.name} killed")
+        self.world.note(self.name, "is killed")
         self.world.off_tick(self._tick)
         for log, watcher in self._watchers.items():
             self.world.off_append(self._logs[log], watcher)
         self.world.drop(f"{self.name}.")
+        self.world.release(f"{self.name}.")
         for link in list(self._peers):
             self.close(link)
 
@@ -162,17 +230,22 @@ class Node:
         self.world.later(f"{self.name}>{link};", lambda: peer.post(LinkOpened(link, as_peer)))
         return link
 
-    def close(self, link: LinkId) -> None:
-        """Close a link; both ends are told, and what is on its way is lost."""
+    def close(self, link: LinkId, *, drains: bool = False) -> None:
+        """Close a link; both ends are told, and what is on its way is lost; `drains`: see `cut`."""
         peer = self._peers.pop(link, None)
         if peer is None:
             return
         peer._peers.pop(link, None)
-        self._hang_up(link)
-        peer._hang_up(link)
+        peer.world.drop(f"{peer.name}>{link};")
+        self._hung_up(link)
+        if drains:
+            peer._dialled.pop(link, None)
+            self.world.later(f"{self.name}>{link};", lambda: peer.post(LinkClosed(link)))
+        else:
+            self.world.drop(f"{self.name}>{link};")
+            peer._hung_up(link)
 
-    def _hang_up(self, link: LinkId) -> None:
-        self.world.drop(f"{self.name}>{link};")
+    def _hung_up(self, link: LinkId) -> None:
         channel = self._dialled.pop(link, f"{self.name}.down.{link}")
         self.world.later(channel, lambda: self.post(LinkClosed(link)))
 
@@ -187,22 +260,27 @@ class Node:
     def _send(self, link: LinkId, message: Message) -> None:
         peer = self._peers.get(link)
         if peer is not None:
-            self.world.note(f"{self.name} -> {peer.name}: {message}")
+            self.world.note(self.name, f"-> {peer.name}", message)
             if isinstance(message, OutcomeAnswered):
                 self.world.chronicle.said.append(Said(self.world.moment(), self.name, message.outcome))
             self.world.later(f"{self.name}>{link};", lambda: peer.post(Received(link, message)))
 
     def _append(self, log: str, payload: bytes, effect: Append) -> None:
-        if self.world.chance.random() < self.world.unknown_share:
+        luck = self.world.chance.random()
+        if luck < self.world.unknown_share:
             self._append_unknown(log, payload, effect)
             return
+        if luck < self.world.unknown_share + self.world.refused_share:
+            self.world.note(self.name, f"is refused its append to {log}", effect.record)
+            self.post(AppendRefused(effect.log, effect.token, "the log is full"))
+            return
         offset = self.world.append(log, payload)
-        self.world.note(f"{self.name} appended {log}@{offset}")
+        self.world.note(self.name, f"appended {log}@{offset}", effect.record)
 
     def _append_unknown(self, log: str, payload: bytes, effect: Append) -> None:
         """The answer is lost: the record landed, or never will, or lands later, whatever becomes of this process."""
         fate = self.world.chance.choice(("landed", "lost", "late"))
-        self.world.note(f"{self.name} append to {log} unknown: {fate}")
+        self.world.note(self.name, f"does not learn of its append to {log}, which is {fate}", effect.record)
         if fate == "landed":
             self.world.append(log, payload)
         elif fate == "late":
@@ -211,7 +289,7 @@ class Node:
 
     def _land_late(self, log: str, payload: bytes) -> None:
         offset = self.world.append(log, payload)
-        self.world.note(f"{self.name} appended {log}@{offset}, late")
+        self.world.note(self.name, f"appended {log}@{offset}, late")
 
     def _read(self, log: str, *, caught_up: bool) -> None:
         self._reading.discard(log)
@@ -237,18 +315,30 @@ class Node:
 class GtmNode(Node):
     """A GTM."""
 
-    def __init__(self, world: World, name: str, *, is_alone: bool = True, has_elector: bool = False) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        *,
+        is_alone: bool = True,
+        has_elector: bool = False,
+        config: GtmConfig | None = None,
+    ) -> None:
         super().__init__(world, name, {GTL: "gtl"})
-        config = GtmConfig(checkpoint_records=world.checkpoint_records)
         me = (LeaderId(name), f"addr:{name}", f"log:{name}")
+        config = replace(config or GtmConfig(), checkpoint_records=world.checkpoint_records)
+        self.watch = GtmWatch(world, name, config)
         self.machine = GtmMachine(config, *me, is_alone=is_alone, has_elector=has_elector)
 
     def step(self, event: Any) -> list[Any]:
-        epoch = self.machine.fold.epoch
-        effects = list(self.machine.step(self.world.now, event))
-        if self.machine.fold.epoch < epoch:
-            self.world.chronicle.slip("I10", f"{self.name}: its epoch went back from {epoch}")
+        self.watch.before(self.machine, event)
+        effects = list(self.machine.step(self.own_time, event))
+        self.watch.after(self.machine)
         return effects
+
+    @property
+    def is_drained(self) -> bool:
+        return self.machine.is_drained
 
 
 class DbtmNode(Node):
@@ -281,9 +371,13 @@ class DbtmNode(Node):
 
     def step(self, event: Any) -> list[Any]:
         self.watch.before(self.machine, event)
-        effects = self.machine.step(self.world.now, event)
+        effects = self.machine.step(self.own_time, event)
         self.watch.after(self.machine, effects)
         return effects
+
+    @property
+    def is_drained(self) -> bool:
+        return self.machine.is_drained
 
     def perform(self, effect: Any) -> None:
         if isinstance(effect, ReadStore):
@@ -305,6 +399,9 @@ class DbtmNode(Node):
             self.world.later(channel, lambda: third(position, rows))
 
         def third(position: Any, rows: Any) -> None:
+            if self.world.is_store_away():
+                self.post(StoreFailed(effect.id, "the database does not answer"))
+                return
             self.post(StoreRead(effect.id, StoreAnswer(position, rows, before())))
 
         self.world.later(channel, first)
@@ -321,12 +418,12 @@ class PlayerNode(Node):
         self.follow(DBTL)
 
     def step(self, event: Any) -> list[Any]:
-        return self.machine.step(self.world.now, event)
+        return self.machine.step(self.own_time, event)
 
     def perform(self, effect: Any) -> None:
         channel = f"{self.name}.store"
         if isinstance(effect, ReadCursor):
-            self.world.later(channel, lambda: self.post(CursorRead(self._store.cursor_now())))
+            self.world.later(channel, self._read_cursor)
         elif isinstance(effect, ApplyBatch):
             self.world.later(channel, lambda: self._apply(effect))
         elif isinstance(effect, StartOver):
@@ -334,11 +431,29 @@ class PlayerNode(Node):
         elif not isinstance(effect, Wait):
             super().perform(effect)
 
+    def stall(self) -> None:
+        """Let its database take its time: the realm lags."""
+        self.world.note(self.name, "waits for its database, which is slow")
+        self.world.hold(f"{self.name}.store")
+
+    def go_on(self) -> None:
+        """End `stall`."""
+        self.world.release(f"{self.name}.store")
+
+    def _read_cursor(self) -> None:
+        away = self.world.is_store_away()
+        self.post(StoreAway("the database does not answer") if away else CursorRead(self._store.cursor_now()))
+
     def _apply(self, effect: ApplyBatch) -> None:
+        """Apply; or the database is away, or nobody learns whether it applied."""
+        trouble = self.world.chance.choice(("away", "unknown")) if self.world.is_store_away() else ""
+        if trouble == "away" or (trouble and self.world.chance.random() < 0.5):
+            self.post(StoreAway("the database does not answer") if trouble == "away" else ApplyUnknown())
+            return
         before = self._store.cursor_now()
         done = self._store.apply_now(effect.expected, effect.writes, effect.reached)
         after = self._store.cursor_now()
         if before is not None and (after is None or after.offset < before.offset or after.epoch < before.epoch):
             self.world.chronicle.slip("I10", f"{self.name} moved the cursor from {before} to {after}")
-        self.world.note(f"{self.name} applied {effect.lsns}: {done}")
-        self.post(Applied(done))
+        self.world.note(self.name, "applied" if done else "is told that another applied", effect.reached)
+        self.post(ApplyUnknown() if trouble else Applied(done))

@@ -47,7 +47,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     Attributes:
         began, ended: Moments of the world; an attempt that ended before another began comes before it.
-        results: Of the operations, as far as they were answered.
+        results: Of the operations, as far as they were answered; None = it was not.
         error: The code of an error about the data that it was told, "" when it committed. Where several are true
             any one may be told.
         sure: False: the client does not know the outcome; then it may be left out of the order.
@@ -58,7 +58,7 @@ class Attempt(msgspec.Struct, frozen=True):
     began: int
     ended: int
     operations: tuple[Operation, ...]
-    results: tuple[Result, ...]
+    results: tuple[Result | None, ...]
     error: str = ""
     sure: bool = True
     checked: int = 0
@@ -136,7 +136,7 @@ class Model:
                 continue
             if isinstance(operation, Insert) and _record_of(operation) in assumed:
                 broken.add(Code.ALREADY_EXISTS.value)
-            if i < len(attempt.results) and not _same(result, attempt.results[i]):
+            if i < len(attempt.results) and attempt.results[i] not in (None, result):
                 return None
         broken |= {code.value for code in self._violations(mine)}
         if attempt.error:
@@ -234,7 +234,3 @@ def fingerprint(state: State) -> bytes:
         for key, row in sorted(rows.items()):
             parts.append(f"{realm}.{name}".encode() + b"/" + key + b"=" + encode_record(row))
     return b"\n".join(parts)
-
-
-def _same(one: Result, other: Result) -> bool:
-    return one == other

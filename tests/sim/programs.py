@@ -1,31 +1,14 @@
-"""Random transactions over three small realms, so few keys that everything meets everything."""
+"""Random transactions over a few small realms, so few keys that everything meets everything."""
 
+import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from grit.core.catalog import END, START, Bound, CollectionDef, FieldKind, FieldType, RealmDef, Shape
-from grit.core.ids import Collection, Key, Realm
-from grit.core.keys import encode_key
-from grit.core.operations import (
-    Count,
-    Delete,
-    Find,
-    Get,
-    GetMany,
-    Increment,
-    Insert,
-    Link,
-    Neighbours,
-    Operation,
-    Patch,
-    Put,
-    Sum,
-    Unlink,
-)
-from grit.core.predicate import And, Compare, Where, encode_expr
-from grit.core.queries import OrderBy
+from grit.core.ids import Collection, Realm
+from tests.sim.script import Program, program
 
-TABLE, DOCUMENT, GRAPH = Realm("table"), Realm("document"), Realm("graph")
+TABLE, DOCUMENT, GRAPH, LEDGER = Realm("table"), Realm("document"), Realm("graph"), Realm("ledger")
 ITEMS, CHILDREN, DOCS, NODES, EDGES = (Collection(n) for n in ("items", "children", "docs", "nodes", "edges"))
 KEYS = (1, 2, 3)
 SET_UP = (1, 2)
@@ -57,6 +40,7 @@ def _collection(
     )
 
 
+LINES = Collection("lines")
 _INT, _NULL = FieldType(FieldKind.INT), FieldType(FieldKind.INT, nullable=True)
 
 CATALOGUE: Mapping[Realm, RealmDef] = {
@@ -99,129 +83,148 @@ CATALOGUE: Mapping[Realm, RealmDef] = {
     ),
 }
 
+FOURTH = RealmDef(
+    LEDGER, "memory", "", {LINES: _collection(LINES, Shape.TABLE, ("k",), {"k": _INT, "a": _INT, "n": _INT})}
+)
+EVERYWHERE: Mapping[Realm, RealmDef] = {**CATALOGUE, LEDGER: FOURTH}
+"""From which each random run takes two to four."""
+PLAIN: Mapping[Realm, Collection] = {TABLE: ITEMS, DOCUMENT: DOCS, GRAPH: NODES, LEDGER: LINES}
+"""The collection of a realm that most is done in."""
+
+
+def set_up(realms: Sequence[Realm]) -> Program:
+    """Return what the first transaction of a run writes."""
+    puts = [
+        f"put {realm}.{PLAIN[realm]} {_json({'k': k, 'a': 0} | ({} if realm == GRAPH else {'n': 3}))}"
+        for realm in realms
+        for k in SET_UP
+    ]
+    return program(["begin", "commit " + "; ".join(puts)])
+
 
 class Programs:
-    """Makes operations; each is valid by its types, and may fail by the data."""
+    """Makes transactions; each operation is valid by its types, and may fail by the data."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, realms: Sequence[Realm] = tuple(CATALOGUE)) -> None:
         self._chance = chance
+        self._realms = realms
+        # Constraints, graph and records that come and go make most of what may fail: half of the runs go without.
+        self._calm = 0.6 if chance.random() < 0.7 else 1.0
 
-    def transaction(self) -> list[list[Operation]]:
-        """Return the requests of one transaction: lists of operations that are sent together."""
-        if self._chance.random() < 0.6:
-            return self._skewed()
+    def transaction(self) -> Program:
+        """Return one transaction."""
+        chance = self._chance
+        requests = self._skewed() if chance.random() < self._calm else self._anything()
+        lines = ["; ".join(request) for request in requests]
+        if len(lines) > 1 and chance.random() < 0.1:
+            lines = self._with_call(lines)
+        lines[-1] = f"commit {lines[-1]}".rstrip()
+        return program([self._begin(), *lines])
+
+    def _begin(self) -> str:
+        key = f" key=k{self._chance.randrange(3)}" if self._chance.random() < 0.12 else ""
+        return f"begin{key}" + (" status" if self._chance.random() < 0.08 else "")
+
+    def _with_call(self, lines: list[str]) -> list[str]:
+        """Let another service do the first request, or one more which is then dropped; the commit stays at home."""
+        if self._chance.random() < 0.3:
+            return [*lines[:-1], f"call 1 {self._safe_write()}", "drop 1", lines[-1]]
+        return [f"call 1 {lines[0]}", *lines[1:]] if len(lines) > 1 else lines
+
+    def _anything(self) -> list[list[str]]:
         requests = self._chance.choice((1, 1, 2, 2, 3))
-        return [[self.operation() for _ in range(self._chance.choice((1, 1, 2)))] for _ in range(requests)]
+        return [[self._operation() for _ in range(self._chance.choice((1, 1, 2)))] for _ in range(requests)]
 
-    def _skewed(self) -> list[list[Operation]]:
+    def _skewed(self) -> list[list[str]]:
         """Read some, then write others: what a missing check turns into a lost update, a phantom or a write skew."""
         reads = [self._read() for _ in range(self._chance.choice((1, 2, 2)))]
         writes = [self._safe_write() for _ in range(self._chance.choice((0, 1, 1, 2)))]
         return [reads, writes] if writes else [reads[:1], reads[1:]] if len(reads) > 1 else [reads]
 
-    def _safe_write(self) -> Operation:
+    def _safe_write(self) -> str:
         """A write that seldom fails by the data."""
-        realm, collection = self._plain()
+        realm, place = self._plain()
         key = self._chance.choice(SET_UP)
         kind = self._chance.randrange(4)
         if kind == 0 and realm != GRAPH:
-            return Increment(realm, collection, _encoded(key), "n", self._chance.choice((-2, -1, 1)))
+            return f"add {place} {key} n {self._chance.choice((-2, -1, 1))}"
         if kind == 1:
-            return Put(realm, collection, self._row(realm, key), _encoded(key))
-        return Patch(realm, collection, _encoded(key), {"a": self._chance.randrange(3)})
+            return f"put {place} {_json(self._row(realm, key))}"
+        return f"patch {place} {key} {_json({'a': self._chance.randrange(3)})}"
 
-    def operation(self) -> Operation:
-        """Return one operation."""
+    def _operation(self) -> str:
         make = self._chance.choice((self._read, self._read, self._write, self._write, self._increment, self._graph))
         return make()
-
-    def setup(self) -> list[Operation]:
-        """Return what the first transaction of a run writes."""
-        places = ((TABLE, ITEMS), (DOCUMENT, DOCS), (GRAPH, NODES))
-        return [
-            Put(r, c, {"k": k, "a": 0} | ({} if r == GRAPH else {"n": 3}), encode_key([k]))
-            for r, c in places
-            for k in SET_UP
-        ]
 
     def _key(self) -> int:
         return self._chance.choice(KEYS)
 
-    def _item(self, key: int) -> dict[str, int]:
-        row = {"k": key, "a": self._chance.randrange(3), "n": self._chance.randrange(4)}
-        if self._chance.random() < 0.5:
-            row["b"] = self._chance.randrange(2)
-        return row
-
     def _row(self, realm: Realm, key: int) -> dict[str, int]:
-        if realm == TABLE:
-            return self._item(key)
         row = {"k": key, "a": self._chance.randrange(3)}
+        if realm == TABLE:
+            row |= {"n": self._chance.randrange(4)}
+            return row | ({"b": self._chance.randrange(2)} if self._chance.random() < 0.5 else {})
         return row if realm == GRAPH else row | {"n": 0}
 
-    def _plain(self) -> tuple[Realm, Collection]:
-        return self._chance.choice(((TABLE, ITEMS), (TABLE, ITEMS), (DOCUMENT, DOCS), (GRAPH, NODES)))
+    def _plain(self) -> tuple[Realm, str]:
+        realm = self._chance.choice(self._realms)
+        return realm, f"{realm}.{PLAIN[realm]}"
 
-    def _where(self) -> Where:
-        op = self._chance.choice(("=", "<=", ">", "!="))
-        leaf = Compare("a", op, self._chance.randrange(3))
-        if self._chance.random() < 0.3:
-            return encode_expr(And((leaf, Compare("k", "<=", self._key()))))
-        return encode_expr(leaf)
+    def _where(self) -> str:
+        leaf = f"a{self._chance.choice(('=', '<=', '>', '!='))}{self._chance.randrange(3)}"
+        return f"{leaf}&k<={self._key()}" if self._chance.random() < 0.3 else leaf
 
-    def _read(self) -> Operation:
-        realm, collection = self._plain()
+    def _read(self) -> str:
+        _, place = self._plain()
         kind = self._chance.randrange(6)
         if kind <= 1:
-            return Get(realm, collection, _encoded(self._key()))
+            return f"get {place} {self._key()}"
         if kind == 2:
-            return GetMany(realm, collection, tuple(_encoded(k) for k in KEYS[:2]))
+            return f"many {place} 1 2"
         if kind == 3:
-            return Count(realm, collection, self._where())
+            return f"count {place} {self._where()}"
         if kind == 4:
-            return Sum(realm, collection, "a", self._where())
-        order = (OrderBy("a", self._chance.random() < 0.5),) if self._chance.random() < 0.6 else ()
-        return Find(realm, collection, self._where(), order, self._chance.choice((None, 1, 2)))
+            return f"sum {place} a {self._where()}"
+        order = self._chance.choice(("", "", " order a", " order a", " order -a"))
+        return f"find {place} {self._where()}{order}{self._chance.choice(('', ' limit 1', ' limit 2'))}"
 
-    def _write(self) -> Operation:
-        if self._chance.random() < 0.2:
+    def _write(self) -> str:
+        if TABLE in self._realms and self._chance.random() < 0.2:
             return self._child()
-        realm, collection = self._plain()
+        realm, place = self._plain()
         key = self._key()
-        row = self._row(realm, key)
         kind = self._chance.randrange(5)
-        if kind == 0:
-            return Insert(realm, collection, row, _encoded(key))
-        if kind == 1:
-            return Put(realm, collection, row, _encoded(key))
+        if kind <= 1:
+            return f"{'insert' if kind else 'put'} {place} {_json(self._row(realm, key))}"
         if kind == 2:
-            return Delete(realm, collection, _encoded(key))
+            return f"delete {place} {key}"
         changes: dict[str, int | None] = {"a": self._chance.randrange(3)}
         if realm == TABLE and self._chance.random() < 0.4:
             changes = {"b": self._chance.choice((None, 0, 1))}
-        return Patch(realm, collection, _encoded(key), changes)
+        return f"patch {place} {key} {_json(changes)}"
 
-    def _child(self) -> Operation:
+    def _child(self) -> str:
         key = self._key()
         if self._chance.random() < 0.3:
-            return Delete(TABLE, CHILDREN, _encoded(key))
-        return Put(TABLE, CHILDREN, {"k": key, "item": self._key()}, _encoded(key))
+            return f"delete {TABLE}.{CHILDREN} {key}"
+        return f"put {TABLE}.{CHILDREN} {_json({'k': key, 'item': self._key()})}"
 
-    def _increment(self) -> Operation:
-        delta = self._chance.choice((-3, -2, -1, 1, 2))
-        if self._chance.random() < 0.7:
-            return Increment(TABLE, ITEMS, _encoded(self._key()), "n", delta)
-        return Increment(DOCUMENT, DOCS, _encoded(self._key()), "n", delta)
+    def _increment(self) -> str:
+        there = [realm for realm in self._realms if realm != GRAPH]
+        realm = TABLE if TABLE in there and self._chance.random() < 0.7 else self._chance.choice(there)
+        return f"add {realm}.{PLAIN[realm]} {self._key()} n {self._chance.choice((-3, -2, -1, 1, 2))}"
 
-    def _graph(self) -> Operation:
-        start, end = _encoded(self._key()), _encoded(self._key())
+    def _graph(self) -> str:
+        if GRAPH not in self._realms:
+            return self._read()
+        start, end = self._key(), self._key()
         kind = self._chance.randrange(3)
         if kind == 0:
-            return Neighbours(GRAPH, NODES, start, EDGES)
+            return f"neighbours {GRAPH}.{NODES} {start} {EDGES}"
         if kind == 1:
-            return Link(GRAPH, EDGES, start, end, {"n": self._chance.randrange(3)})
-        return Unlink(GRAPH, EDGES, start, end)
+            return f"link {GRAPH}.{EDGES} {start} {end} {_json({'n': self._chance.randrange(3)})}"
+        return f"unlink {GRAPH}.{EDGES} {start} {end}"
 
 
-def _encoded(key: int) -> Key:
-    return encode_key([key])
+def _json(row: Mapping[str, int | None]) -> str:
+    return json.dumps(row, separators=(",", ":"))

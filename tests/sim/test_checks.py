@@ -7,11 +7,11 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import dbtm.voting
 from dbtm.certify import Certifier
 from grit.core.ids import Csn, Epoch, Lsn, Millis, Offset, TxnId, make_txn_id
-from grit.core.limits import Limits
 from grit.core.operations import NumberResult, RowResult
 from grit.core.outcome import Outcome, State
 from grit.core.records import DbtlRecord, Entries, Entry, Through, decode_dbtl_record, encode_log_record
@@ -19,11 +19,12 @@ from grit.store.memory import MemoryStore
 from tests.sim.certificate import find_uncertified
 from tests.sim.chronicle import Said
 from tests.sim.cluster import Cluster
-from tests.sim.faulty import FaultyCluster
 from tests.sim.histories import read_logs
 from tests.sim.invariants import committed_in, find_broken
 from tests.sim.mutations import _apply_without_compare
+from tests.sim.plan import draw
 from tests.sim.programs import CATALOGUE, ITEMS, TABLE
+from tests.sim.swarm import Swarm
 from tests.sim.verdict import final_rows
 
 LOG = "dbtl.table"
@@ -40,7 +41,7 @@ class Left:
 
     def broken(self) -> list[str]:
         histories = read_logs(self.logs, sorted(self.stores))
-        final = final_rows(self.stores)
+        final = final_rows(self.stores, CATALOGUE)
         found = find_broken(self.chronicle, histories, self.stores)
         return [*found, *find_uncertified(self.attempts, self.chronicle, histories, CATALOGUE, final)]
 
@@ -60,7 +61,7 @@ class Left:
 
 @pytest.fixture(scope="module")
 def cluster() -> Cluster:
-    ran = Cluster(8, clients=5, transactions=6)
+    ran = Cluster(3, clients=5, transactions=6)
     ran.run()
     return ran
 
@@ -193,7 +194,7 @@ def test_a_planted_fault_is_found_under_its_name(left: Left, invariant: str, for
     assert any(line.startswith(f"{invariant}:") for line in left.broken()), left.broken()
 
 
-def _run_until_noticed(invariant: str, make: Callable[[int], Cluster | FaultyCluster]) -> bool:
+def _run_until_noticed(invariant: str, make: Callable[[int], Cluster | Swarm]) -> bool:
     for seed in range(40):
         ran = make(seed)
         with suppress(Exception):  # a broken role may die of it first
@@ -204,17 +205,17 @@ def _run_until_noticed(invariant: str, make: Callable[[int], Cluster | FaultyClu
 
 
 def test_a_certification_below_the_low_watermark_is_noticed() -> None:
-    few = Limits(history_keys=1, images_records=1)
+    few = {"history_keys": 1, "images_records": 1}
     with patch.object(Certifier, "find_stale", lambda *_: None):
-        assert _run_until_noticed("I9", lambda seed: FaultyCluster(seed, clients=4, transactions=3, limits=few))
+        assert _run_until_noticed("I9", lambda seed: Swarm(replace(draw(seed, clients=4), limits=few)))
 
 
 def test_a_cursor_that_goes_back_is_noticed() -> None:
     with patch.object(MemoryStore, "apply_now", _apply_without_compare):
-        assert _run_until_noticed("I10", lambda seed: FaultyCluster(seed, clients=3, transactions=3))
+        assert _run_until_noticed("I10", lambda seed: Swarm(draw(seed, clients=3)))
 
 
 def test_a_table_beyond_its_bound_is_noticed() -> None:
-    tight = Limits(pending_parts=1)
+    tight = {"pending_parts": 1}
     with patch.object(dbtm.voting, "find_vote_backlog", lambda *_: None):
-        assert _run_until_noticed("I12", lambda seed: FaultyCluster(seed, clients=5, transactions=3, limits=tight))
+        assert _run_until_noticed("I12", lambda seed: Swarm(replace(draw(seed, clients=5), limits=tight)))

@@ -1,30 +1,33 @@
 """Electors that hang or lie, in whole clusters: whoever they name, they cost time and nothing else."""
 
 import pytest
+from msgspec.structs import replace
 
-from grit.core.ids import Millis, Realm
+from grit.core.ids import Millis
 from grit.core.limits import Limits
 from grit.core.steps import SeatLost, SeatWon
-from tests.sim.faulty import FaultyCluster
 from tests.sim.nodes import DbtmNode, GtmNode
-from tests.sim.programs import CATALOGUE
+from tests.sim.plan import draw
+from tests.sim.swarm import Swarm
 
 LIES = 0.5
 """How readily one is told, whenever time moves."""
 
 
-class ElectedCluster(FaultyCluster):
+class ElectedCluster(Swarm):
     """Every role has an elector, which hangs, or tells any replica at any moment that it holds the seat of who leads.
 
     Attributes:
         lies: How many were told.
     """
 
+    has_electors = True
+
     def __init__(self, seed: int, *, is_lying: bool) -> None:
         self.lies = 0
         self._is_lying = is_lying
         self._healed_at = Millis(0)
-        super().__init__(seed, clients=2 + seed % 3, transactions=3)
+        super().__init__(replace(draw(seed), replicas=2))
         self.world.on_tick(self._lie)
 
     def _lie(self) -> None:
@@ -45,13 +48,6 @@ class ElectedCluster(FaultyCluster):
     def _is_at_rest(self) -> bool:
         # Whoever was made to claim last has led since, if only by a renewal.
         return self.world.now >= self._healed_at + 2 * Limits().renewal_ms and super()._is_at_rest()
-
-    def _start_gtm(self) -> GtmNode:
-        return GtmNode(self.world, self._name("gtm"), is_alone=False, has_elector=True)
-
-    def _start_dbtm(self, realm: Realm) -> DbtmNode:
-        name, where = self._name(f"dbtm.{realm}"), (CATALOGUE[realm], self.stores[realm])
-        return DbtmNode(self.world, name, *where, is_alone=False, has_elector=True, limits=self._limits)
 
 
 @pytest.mark.parametrize("seed", range(60))

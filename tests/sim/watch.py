@@ -1,4 +1,4 @@
-"""What is looked at in a DBTM at every step, because nothing that it leaves behind shows it."""
+"""What is looked at in a GTM and a DBTM at every step, because nothing that they leave behind shows it."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,11 +11,53 @@ from grit.core.parts import Part, decode_part
 from grit.core.queries import Query
 from grit.core.records import Entries, Entry
 from grit.core.steps import Append, Received, Send, Tick
+from gtm.config import GtmConfig
+from gtm.machine import GtmMachine
 from tests.sim.chronicle import Shown
 from tests.sim.world import World
 
 LOOK_EVERY = 32
 """So many ticks lie between two looks at the tables."""
+
+
+class GtmWatch:
+    """Notes that the epoch of one GTM never goes back (I10), and that its tables keep their bounds (I12)."""
+
+    def __init__(self, world: World, name: str, config: GtmConfig) -> None:
+        self._world = world
+        self._name = name
+        self._config = config
+        self._epoch = Epoch(0)
+        self._ticks = 0
+
+    def before(self, machine: GtmMachine, event: Any) -> None:
+        """Note where the machine stands before a step."""
+        self._epoch = machine.fold.epoch
+        if isinstance(event, Tick):
+            self._ticks += 1
+            if self._ticks % LOOK_EVERY == 0:
+                self._look(machine)
+
+    def after(self, machine: GtmMachine) -> None:
+        """Judge what a step has done."""
+        if machine.fold.epoch < self._epoch:
+            self._world.chronicle.slip("I10", f"{self._name}: its epoch went back from {self._epoch}")
+
+    def _look(self, machine: GtmMachine) -> None:
+        config, desk = self._config, machine._desk
+        counts = {
+            **machine.describe(),
+            "refusing": len(desk.refusals),
+            "aborted": len(desk.aborted._outcomes),
+        }
+        bounds = {
+            "waiting": config.waiting_max,
+            "voting": config.round_max,
+            "in_flight": config.round_max * config.rounds_evaluated_max,
+            "refusing": config.refusals_max,
+            "aborted": config.aborted_max,
+        }
+        self._world.chronicle.expect_within(self._name, counts, bounds)
 
 
 class DbtmWatch:

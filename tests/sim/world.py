@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from grit.core.ids import LinkId, Millis, Offset
 from tests.sim.chronicle import Chronicle
+from tests.sim.journal import Journal
 
 Thunk = Callable[[], None]
 START = Millis(1_700_000_000_000)
@@ -23,7 +24,8 @@ SPEEDS = (1.0, 1.0, 0.3, 0.05)
 class World:
     """Channels, time, and the durable content of logs.
 
-    `unknown_share`: of appends, how many come to an end that nobody learns.
+    `unknown_share`, `refused_share`: of appends, how many come to an end that nobody learns, and how many do not happen.
+    `store_trouble`: of the calls of databases, how many fail or end unknown.
     """
 
     def __init__(self, seed: int) -> None:
@@ -31,7 +33,8 @@ class World:
         self.chance = random.Random(seed)
         self.now = START
         self.logs: dict[str, list[bytes]] = {}
-        self.journal: list[str] = []
+        self.journal = Journal()
+        self.cause: object = None
         self.chronicle = Chronicle()
         self._channels: dict[str, deque[Thunk]] = {}
         self._speeds: dict[str, float] = {}
@@ -43,6 +46,8 @@ class World:
         self._held: set[str] = set()
         self._idle = 0
         self.unknown_share = 0.0
+        self.refused_share = 0.0
+        self.store_trouble = 0.0
         # In every other run processes that start again begin at checkpoints.
         self.checkpoint_records = 3 if seed % 2 else 10_000
 
@@ -67,8 +72,8 @@ class World:
         self._held.add(prefix)
 
     def release(self, prefix: str) -> None:
-        """End `hold`."""
-        self._held.remove(prefix)
+        """End every `hold` of channels whose name begins with `prefix`."""
+        self._held = {held for held in self._held if not held.startswith(prefix)}
 
     def on_tick(self, thunk: Thunk) -> None:
         """Do `thunk` whenever time moves."""
@@ -96,6 +101,10 @@ class World:
             watcher()
         return offset
 
+    def is_store_away(self) -> bool:
+        """Tell whether this call of a database fails."""
+        return self.store_trouble > 0 and self.chance.random() < self.store_trouble
+
     def new_link(self) -> LinkId:
         """Return the id of a new link."""
         self._links += 1
@@ -106,9 +115,9 @@ class World:
         self._moments += 1
         return self._moments
 
-    def note(self, line: str) -> None:
+    def note(self, who: str, what: str, detail: object = "") -> None:
         """Keep a line of the journal, which a failing test shows."""
-        self.journal.append(f"{self.now - START:>7} {line}")
+        self.journal.note(Millis(self.now - START), who, what, detail, self.cause)
 
     def step(self) -> None:
         """Let one thing happen."""
@@ -140,7 +149,7 @@ class World:
             if is_done():
                 return
             self.step()
-        tail = "\n".join(self.journal[-60:])
+        tail = "\n".join(self.journal.read(last=60))
         raise AssertionError(f"stuck: repeat with `make sim SEED={self.seed}`\n{tail}")
 
     def advance(self, millis: int) -> None:
