@@ -1,0 +1,42 @@
+"""A rule taken out: what it is, how it is removed, and what notices."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+Removal = AbstractContextManager[Any]
+
+
+class Mutation(msgspec.Struct, frozen=True, eq=False):
+    """One rule taken out.
+
+    Attributes:
+        rule: The sentence of the protocol that no longer holds.
+        remove: Makes the patch.
+        scenario: A directed test that must fail, where chance is too rare; "" = random runs.
+    """
+
+    rule: str
+    remove: Callable[[], Removal]
+    scenario: str = ""
+
+
+def method(owner: type, name: str, replacement: Callable[..., Any]) -> Callable[[], Removal]:
+    """Return what replaces one method."""
+    return lambda: patch.object(owner, name, replacement)
+
+
+def together(*patches: Removal) -> Removal:
+    """Return all of them as one."""
+
+    @contextmanager
+    def all_of() -> Iterator[None]:
+        with ExitStack() as stack:
+            for one in patches:
+                stack.enter_context(one)
+            yield
+
+    return all_of()
