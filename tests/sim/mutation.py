@@ -8,6 +8,8 @@ from unittest.mock import patch
 import msgspec
 
 Removal = AbstractContextManager[Any]
+FILES = "tests/scenarios/test_files.py::test_what_comes_of_a_scenario_is_what_its_file_says"
+"""The test of scenario files; the name of a file in brackets."""
 
 
 class Mutation(msgspec.Struct, frozen=True, eq=False):

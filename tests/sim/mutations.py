@@ -33,7 +33,7 @@ from grit.core.outcome import Outcome, State
 from grit.core.records import CommitEntry, Commits, Entries
 from grit.store.memory import MemoryStore
 from gtm.evaluate import evaluate
-from tests.sim.mutation import Mutation, method, together
+from tests.sim.mutation import FILES, Mutation, method, together
 from tests.sim.plan import draw
 from tests.sim.removed_rules import REMOVED
 from tests.sim.swarm import Swarm
@@ -131,12 +131,12 @@ MUTATIONS = (
     Mutation(
         "g: a local that writes what a pending part writes parks",
         method(Pending, "writers_of_same", lambda *_: []),
-        "tests/scenarios/test_order.py::test_a_local_after_an_acknowledged_global_is_not_overwritten_by_it",
+        f"{FILES}[local_behind_an_acknowledged_global]",
     ),
     Mutation(
         "participants that only read stay pending",
         lambda: patch.object(Pending, "add", _add_writers_only),
-        "tests/scenarios/test_anomalies.py::test_read_only_participants_vote_and_stay_pending",
+        f"{FILES}[read_only_participant]",
     ),
     Mutation("a condition that may have come true aborts", _evaluate_changed(_no_conditions)),
     Mutation(
@@ -146,7 +146,7 @@ MUTATIONS = (
     Mutation(
         "unknown fields count as a match",
         method(Pending, "_unknown_fields", lambda *_: frozenset()),
-        "tests/scenarios/test_anomalies.py::test_a_predicate_against_two_pending_writes_of_one_record",
+        f"{FILES}[predicate_against_two_undecided_increments]",
     ),
     Mutation(
         "a vote rests on durable state alone",
@@ -162,7 +162,7 @@ MUTATIONS = (
     Mutation(
         "a refusal that was answered is durable",
         method(DbtlFold, "_refusals", lambda *_: DbtlFolded(valid=True)),
-        "tests/scenarios/test_outcomes.py::test_a_transaction_that_is_not_known_is_refused_for_ever",
+        f"{FILES}[status_of_a_commit_on_its_way]",
     ),
     Mutation(
         "records whose `first` is not the next number are void",

@@ -34,7 +34,7 @@ from grit.sidecar.session import Session
 from grit.store.memory import MemoryStore
 from gtm.machine import GtmMachine
 from log_players.cursor import PlayerMachine
-from tests.sim.mutation import Mutation, method
+from tests.sim.mutation import FILES, Mutation, method
 
 _take_record = Ledger.take_record
 _apply_rows = MemoryStore.apply_now
@@ -337,7 +337,7 @@ REMOVED = (
     Mutation(
         "a limited read shows no row before which an unseen one may stand",
         method(Reading, "_limited", _limited_plainly),
-        "tests/property/test_dbtm_reads.py",
+        f"{FILES}[limited_read_of_a_database_that_lags]",
     ),
     Mutation(
         "an answer says no earlier than it is since when it is true", method(Reading, "_exact_from", _still_exact)
@@ -352,7 +352,7 @@ REMOVED = (
     Mutation(
         "errors about the data are reads too",
         method(Session, "_work_failed", _data_error_at_once),
-        "tests/scenarios/test_anomalies.py",
+        f"{FILES}[error_after_reads_of_two_moments]",
     ),
     Mutation("what a write counts on is a read", method(Examined, "derived_reads", lambda _: [])),
     Mutation("a commit is sent once", method(Verdict, "lose", _resend)),
@@ -369,7 +369,7 @@ REMOVED = (
     Mutation(
         "ABORTED is said of an unknown txid only behind a refusal",
         method(LocalCommits, "status", _status_guesses),
-        f"{UNIT}/dbtm/test_locals.py::test_the_status_of_an_unknown_transaction_refuses_it_for_ever",
+        f"{FILES}[status_of_a_commit_on_its_way]",
     ),
     Mutation("every participant gets an entry", method(Voting, "_decide", _decide_writers_only)),
     Mutation(
