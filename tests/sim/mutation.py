@@ -25,6 +25,13 @@ class Mutation(msgspec.Struct, frozen=True, eq=False):
     remove: Callable[[], Removal]
     scenario: str = ""
 
+    @property
+    def place(self) -> str:
+        """Return where the directed scenario stands, from tests/ on."""
+        if self.scenario.startswith(FILES):
+            return f"scenarios/{self.scenario.removeprefix(FILES).strip('[]')}.txt"
+        return self.scenario.removeprefix("tests/")
+
 
 def method(owner: type, name: str, replacement: Callable[..., Any]) -> Callable[[], Removal]:
     """Return what replaces one method."""

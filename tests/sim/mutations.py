@@ -278,7 +278,7 @@ def _how_caught(mutation: Mutation, runs: int) -> str:
     if count is not None:
         return f"random run {count:,}"
     if mutation.scenario and scenario_fails(mutation):
-        return f"`{mutation.scenario.removeprefix('tests/')}`"
+        return f"`{mutation.place}`"
     return ""
 
 
