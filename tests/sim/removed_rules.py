@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 import dbtm.locals
 import dbtm.machine
+import dbtm.merging
 from dbtm.certify import Examined
 from dbtm.confirming import Confirming
 from dbtm.freeing import Freeing
@@ -133,7 +134,7 @@ def _data_error_at_once(self: Session, error: Any) -> None:
     self._doomed(error)
 
 
-def _limited_plainly(self: Reading, query: Any, limit: int, rows: Any, edge: Any) -> Any:
+def _limited_plainly(query: Any, limit: int, rows: Any, _: Any) -> Any:
     return ordered(rows.items(), query.order_by)[:limit]
 
 
@@ -336,7 +337,7 @@ REMOVED = (
     Mutation("a read waits until the own tail is where the database is", method(Reading, "_merge", _merge_ahead)),
     Mutation(
         "a limited read shows no row before which an unseen one may stand",
-        method(Reading, "_limited", _limited_plainly),
+        lambda: patch.object(dbtm.merging, "_limited", _limited_plainly),
         f"{FILES}[limited_read_of_a_database_that_lags]",
     ),
     Mutation(
