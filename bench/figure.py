@@ -64,6 +64,11 @@ class Figure:
             return ""
         return "met" if self.target.is_met(self.value) else "missed"
 
+    @property
+    def is_wrong(self) -> bool:
+        """Tell whether it is a count that only one value will do for, and has another: no matter of speed."""
+        return self.target is not None and self.target.comparison == "=" and self.verdict == "missed"
+
 
 def number_text(value: float) -> str:
     """Return a number with three significant digits or more, and thousands apart."""

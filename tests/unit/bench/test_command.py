@@ -7,7 +7,6 @@ from click.testing import CliRunner
 from bench.__main__ import BENCHMARKS, main
 from bench.certify import alone, filled_history, step
 from bench.figure import Figure, Target
-from bench.settings import Settings
 from grit.core.ids import Lsn
 from grit.core.keys import encode_key
 
@@ -25,16 +24,17 @@ def test_an_unknown_benchmark_is_refused_and_nothing_runs(tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
-def _missing(_: Settings) -> list[Figure]:
-    return [Figure("fast", 2.0, "s", Target("<=", 1.0)), Figure("lost", 0, "x", Target("=", 0))]
-
-
-def test_a_missed_target_is_told_and_only_strictly_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("bench.floor"), "run", _missing)
+@pytest.mark.parametrize(("lost", "status"), [(0, 0), (2, 1)])
+def test_strictly_what_was_lost_is_a_failure_and_what_was_slow_is_not(
+    lost: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = [Figure("fast", 2.0, "s", Target("<=", 1.0)), Figure("lost", lost, "x", Target("=", 0))]
+    monkeypatch.setattr(importlib.import_module("bench.floor"), "run", lambda _: figures)
     lenient = CliRunner().invoke(main, ["floor", "--out", str(tmp_path)])
     strict = CliRunner().invoke(main, ["floor", "--strict", "--out", str(tmp_path)])
-    assert (lenient.exit_code, strict.exit_code) == (0, 1)
-    assert "missed: fast\n" in strict.output
+    assert (lenient.exit_code, strict.exit_code) == (0, status)
+    assert ("must not be: lost: 2\n" in strict.output) == bool(status)
+    assert "missed" in strict.output
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
