@@ -7,12 +7,15 @@ Whatever is broken off leaves a log that everybody can begin at (docs/adr/0021).
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from grit.cli.log_files import open_existing
 from grit.cli.log_walk import Progress
 from grit.config.model import Config
+from grit.core.catalog import RealmDef
 from grit.core.errors import ConfigError, LogError
 from grit.core.fold import DbtlFold, GtlFold
 from grit.core.ids import Offset, Realm
@@ -21,22 +24,26 @@ from grit.core.states import split_state
 from grit.core.steps import GTL
 from grit.log.port import Log
 from grit.runtime.begin import find_begin, find_first
+from grit.store.checkpoint import Checkpoint, read_checkpoint
+from grit.store.open import open_reader
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Where the global log can be cut.
+    """Where a log can be cut.
 
     Attributes:
+        log: Its name.
         start, end: What it keeps now, `end` excluded.
-        cut: The offset at which every realm goes on; what lies below can go.
-        holds_back: The realm because of which it is not more.
+        cut: The offset at which everybody who needs the log goes on; what lies below can go.
+        holds_back: Because of what it is not more, for people.
         state: Of the fold just before `cut`.
     """
 
+    log: str
     start: Offset
     end: Offset
     cut: Offset
-    holds_back: Realm
+    holds_back: str
     state: bytes
 
 
@@ -53,32 +60,79 @@ async def plan_gtl_cut(config: Config) -> Plan:
     try:
         realm, cut = least_through(folds)
         fold = GtlFold(GTL)
-        await _fold_to(log, fold, cut)
+        await _fold_to(log, fold, decode_gtl_record, cut)
         expect_whole(config, fold, folds)
-        return Plan(await log.start(), await log.end(), cut, realm, fold.dump())
+        return Plan(GTL, await log.start(), await log.end(), cut, f"realm {realm} has merged it", fold.dump())
     finally:
         await log.close()
 
 
-async def cut_gtl(config: Config, plan: Plan) -> None:
+async def plan_dbtl_cut(config: Config, realm: RealmDef, checkpoint: Path) -> Plan:
+    """Return where the log of a realm can be cut: where a checkpoint of its database begins, by a fold of it to there.
+
+    Without that file a database that is lost could not be built anew.
+
+    Raises:
+        ConfigError: The file is no checkpoint of this realm, or the database has not come as far.
+        LogError: The log cannot be read, or the file is of another one.
+        LogUnavailable: Transient.
+    """
+    saved, _ = read_checkpoint(checkpoint)
+    await _expect_applied(realm, saved, checkpoint)
+    name = f"dbtl.{realm.name}"
+    log = await open_existing(config, name)
+    try:
+        start, end = await log.start(), await log.end()
+        fold = DbtlFold(name, realm.name)
+        if start <= saved.offset <= end:
+            await _fold_to(log, fold, decode_dbtl_record, saved.offset)
+        if (fold.log_id, fold.tail) != (saved.log_id, saved.lsn):
+            raise LogError(
+                f"log {name} is not the one that {checkpoint} belongs to, or was cut above it: take a newer checkpoint with "
+                f"`grit realm checkpoint {realm.name}`; nothing was cut"
+            )
+        return Plan(name, start, end, saved.offset, f"{checkpoint} begins there", fold.dump())
+    finally:
+        await log.close()
+
+
+async def _expect_applied(realm: RealmDef, saved: Checkpoint, path: Path) -> None:
+    """Check that the database goes on in this log at or after a checkpoint of it."""
+    if saved.realm != realm.name:
+        raise ConfigError(f"{path}: this is a checkpoint of realm {saved.realm}, not of {realm.name}")
+    reader = open_reader(realm, {})
+    try:
+        cursor = (await reader.read(())).after
+    finally:
+        await reader.close()
+    if cursor is None or cursor.log_id != saved.log_id or cursor.offset < saved.offset:
+        at = "nowhere" if cursor is None else f"at offset {cursor.offset:,} of log {cursor.log_id}"
+        raise ConfigError(
+            f"realm {realm.name}: its database is {at}, {path} at {saved.offset:,} of {saved.log_id}: its player still "
+            "needs what lies between; nothing was cut"
+        )
+
+
+async def cut_log(config: Config, plan: Plan) -> None:
     """Write the checkpoint of a plan, prove that it can be read, and cut there.
 
     Raises:
         LogError: What can be read back is not what was written. Nothing was cut.
         LogUnavailable: Transient; a part may be cut, and it may be repeated.
     """
-    writer, reader = await open_existing(config, GTL), None
+    decode = decode_gtl_record if plan.log == GTL else decode_dbtl_record
+    writer, reader = await open_existing(config, plan.log), None
     try:
-        found = await find_begin(writer, decode_gtl_record, plan.cut)
+        found = await find_begin(writer, decode, plan.cut)
         if found is None or found.at != plan.cut:
             for record in split_state(plan.cut, plan.state):
                 await writer.append(encode_log_record(record))
         # By a handle that has nothing in its memory: what it reads is in the file.
-        reader = await open_existing(config, GTL)
-        found = await find_begin(reader, decode_gtl_record, plan.cut)
+        reader = await open_existing(config, plan.log)
+        found = await find_begin(reader, decode, plan.cut)
         if found is None or (found.at, found.state) != (plan.cut, plan.state):
             raise LogError(
-                f"log {GTL}: its checkpoint of offset {plan.cut} is not what this program has folded: nothing was cut; "
+                f"log {plan.log}: its checkpoint of offset {plan.cut} is not what this program has folded: nothing was cut; "
                 "run one version of grit everywhere, and `grit check log`"
             )
         await reader.cut(plan.cut)
@@ -130,14 +184,14 @@ async def _fold_dbtl(config: Config, realm: Realm) -> DbtlFold:
         await log.close()
 
 
-async def _fold_to(log: Log, fold: GtlFold, upto: Offset) -> None:
-    """Fold a global log from the first that it keeps: no checkpoint on the way is believed."""
-    begin = await find_first(log, decode_gtl_record)
+async def _fold_to(log: Log, fold: GtlFold | DbtlFold, decode: Callable[..., Any], upto: Offset) -> None:
+    """Fold a log from the first that it keeps: no checkpoint on the way is believed."""
+    begin = await find_first(log, decode)
     if begin is not None:
         fold.load(begin.state)
     progress = Progress(log.name, upto)
     async for offset, payload in _payloads(log, fold.offset, upto, progress.show):
-        fold.apply(offset, decode_gtl_record(payload, log=log.name, offset=offset))
+        fold.apply(offset, decode(payload, log=log.name, offset=offset))
     progress.clear()
 
 

@@ -48,8 +48,8 @@ def test_the_log_is_cut_where_the_last_realm_stands_and_what_is_left_is_whole(
     merged = len(recorded.gtl) - 1  # carts lacks the last COMMITS
     assert run(["log", "cut", "--yes", "-c", str(config)]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0].endswith(f"{merged} records below {merged} can go: every realm has merged them (the last: carts)")
-    assert told[1] == f"cut: the global log begins at offset {merged}"
+    assert told[0].endswith(f"{merged} records below {merged} can go (realm carts has merged it)")
+    assert told[1] == f"cut: log gtl begins at offset {merged}"
     assert offsets(config, capsys) == [merged, merged + 1]
     assert run(["check", "log", str(config)]) == 0
 

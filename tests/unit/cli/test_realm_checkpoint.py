@@ -11,8 +11,9 @@ import pytest
 
 from grit.cli.main import run
 from grit.core.fold import DbtlFold
-from grit.core.ids import Lsn, Offset, Realm
+from grit.core.ids import Epoch, Lsn, Offset, Realm
 from grit.core.parts import encode_changes
+from grit.core.queries import Cursor
 from grit.core.records import DbtlRecord, Entries, Image
 from grit.core.states import split_state
 from grit.log.embedded import EmbeddedLog
@@ -344,3 +345,66 @@ def test_a_database_without_a_position_has_no_checkpoint(
     asyncio.run(play(config, 0))
     assert checkpoint(config) == 3
     assert "nothing was applied to its database yet" in capsys.readouterr().err
+
+
+def log_cut(config: Path, *arguments: str) -> int:
+    return run(["log", "cut", "orders", "--yes", "-c", str(config), *arguments])
+
+
+def test_the_log_of_a_realm_is_cut_where_a_checkpoint_begins_and_a_database_is_built_from_both(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, middle = deployed(tmp_path, recorded), len(recorded.dbtl[ORDERS]) // 2
+    asyncio.run(play(config, middle))
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    at = read_checkpoint(tmp_path / "c")[0].offset
+    asyncio.run(play(config))
+    asyncio.run(play(config, realm=CARTS))
+    capsys.readouterr()
+    assert log_cut(config, "--checkpoint", str(tmp_path / "c")) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert f"{at:,} records below {at:,} can go ({tmp_path / 'c'} begins there)" in told[0]
+    assert told[-1] == f"cut: log dbtl.orders begins at offset {at:,}"
+    assert run(["check", "log", str(config)]) == 0
+    assert run(["check", "state", str(config)]) == 0
+    capsys.readouterr()
+    assert rebuild(config, "--from", str(tmp_path / "c")) == 0
+    assert len(set(hashes(capsys.readouterr().out)[1:])) == 1
+    assert log_cut(config, "--checkpoint", str(tmp_path / "c")) == 0
+    assert "nothing can be cut" in capsys.readouterr().out
+
+
+def test_the_log_is_not_cut_above_where_the_database_is(
+    tmp_path: Path, recorded: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, middle = deployed(tmp_path, recorded), len(recorded.dbtl[ORDERS]) // 2
+    asyncio.run(play(config, middle))
+    older = (tmp_path / "orders.db").read_bytes()
+    asyncio.run(play(config))
+    assert checkpoint(config, "--to", str(tmp_path / "c")) == 0
+    (tmp_path / "orders.db").write_bytes(older)
+    assert log_cut(config, "--checkpoint", str(tmp_path / "c")) == 3
+    assert "its player still needs what lies between; nothing was cut" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("of", "why"),
+    [
+        (Cursor("another", Offset(9), Epoch(1), Lsn(9)), "of another: its player still needs"),
+        (Cursor("dbtl-orders-1", Offset(9), Epoch(1), Lsn(1)), "is not the one that"),
+    ],
+)
+def test_the_log_is_not_cut_by_a_checkpoint_of_something_else(
+    config: Path, tmp_path: Path, of: Cursor, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checkpoint(config, "--to", str(tmp_path / "own")) == 0
+    own = read_checkpoint(tmp_path / "own")[0]
+    of = msgspec.structs.replace(of, log_id=own.log_id) if of.lsn == 1 else of
+    write_checkpoint(tmp_path / "c", ORDERS, of, [])
+    assert log_cut(config, "--checkpoint", str(tmp_path / "c")) == 3
+    assert why in capsys.readouterr().err
+
+
+def test_realm_and_checkpoint_go_together(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert log_cut(config) == 3
+    assert "give REALM and --checkpoint, or neither" in capsys.readouterr().err
