@@ -25,7 +25,7 @@ say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 # SEEDS=n runs the first n seeds of the simulator, FIRST=f begins elsewhere, FOR=s runs for so long, SEED=k shows that one.
 SIM_FLAGS := $(if $(SEEDS),--seeds=$(SEEDS)) $(if $(FIRST),--first=$(FIRST)) $(if $(FOR),--seconds=$(FOR)) $(if $(SEED),--seed=$(SEED))
 
-.PHONY: help setup demo test crash-matrix check format format-check lint types import-rules proto proto-check bench sim scenarios sim-mutations clean
+.PHONY: help setup demo test crash-matrix stack stack-down test-stack check format format-check lint types import-rules proto proto-check bench sim scenarios sim-mutations clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -58,6 +58,18 @@ test: setup ## Run all tests that need no server (under 3 minutes)
 crash-matrix: setup ## Kill or pause every role at every point of the crash matrix, under load (about 7 minutes)
 	$(call say,crash-matrix: every role dies or pauses at every point under load)
 	@$(PYTEST) tests/e2e/test_crash_matrix.py -s $(ARGS)
+
+stack: setup ## Bring Kafka, MySQL, MongoDB and Neo4j here and start them on loopback (see tests/stack/README.md)
+	$(call say,stack: the real engines)
+	@$(BIN)/python -m tests.stack up
+
+stack-down: setup ## End the real engines and delete what they wrote
+	@$(BIN)/python -m tests.stack down
+
+test-stack: setup ## Run the tests that need real engines; starts those that they need and leaves them up
+	$(call say,test-stack: what needs real engines)
+	@$(BIN)/python -m tests.stack up kafka kafka3
+	@$(PYTEST) tests/integration -W 'ignore:unclosed <socket:ResourceWarning' $(ARGS)
 
 check: setup format-check lint types import-rules proto-check test ## All that CI demands: format, lint, types, imports, generated code, tests
 

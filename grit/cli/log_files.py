@@ -1,4 +1,4 @@
-"""Logs as files that are there: for commands that look at a deployment from outside."""
+"""Logs that are there: for commands that look at a deployment from outside."""
 
 from collections.abc import Coroutine
 from pathlib import Path
@@ -8,8 +8,8 @@ import click
 
 from grit.config.model import Config
 from grit.core.errors import ConfigError
-from grit.log.embedded import EmbeddedLog
-from grit.log.port import LogUnavailable
+from grit.log.open import open_log
+from grit.log.port import Log, LogUnavailable
 from grit.runtime.run import run
 from grit.store.port import StoreUnavailable
 
@@ -23,14 +23,20 @@ def log_names(config: Config) -> list[str]:
     return [GTL, *(f"dbtl.{realm}" for realm in config.realms)]
 
 
-async def open_existing(config: Config, name: str) -> EmbeddedLog:
+async def open_existing(config: Config, name: str) -> Log:
     """Open a log that exists. To open one that is missing would make it, and an empty log says nothing.
 
     Raises:
         ConfigError: There is none, or it is in the memory of a process.
-        LogError: As `EmbeddedLog.open`; LogUnavailable too.
+        LogError: As `open_log`; LogUnavailable too.
     """
-    return await EmbeddedLog.open(_folder(config, name), name)
+    if config.log.kind == "memory":
+        raise ConfigError(
+            f"{config.source}: the logs are in the memory of a process: they cannot be checked from outside"
+        )
+    if config.log.path is not None:
+        _expect_file(config.log.path / f"{name}.log.db")
+    return await open_log(config.log, name, is_new_allowed=False)
 
 
 def run_looking(work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -45,12 +51,6 @@ def run_looking(work: Coroutine[Any, Any, _Result]) -> _Result:
         raise click.ClickException(str(error)) from error
 
 
-def _folder(config: Config, name: str) -> Path:
-    if config.log.path is None:
-        raise ConfigError(
-            f"{config.source}: the logs are in the memory of a process: they cannot be checked from outside"
-        )
-    path = config.log.path / f"{name}.log.db"
+def _expect_file(path: Path) -> None:
     if not path.exists():
         raise ConfigError(f"{path}: no such log: has this deployment ever run, and here?")
-    return config.log.path

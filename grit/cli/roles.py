@@ -18,8 +18,7 @@ from grit.core.errors import ConfigError
 from grit.core.ids import Realm
 from grit.core.messages import Message
 from grit.core.steps import Trace
-from grit.log.embedded import EmbeddedLog
-from grit.log.memory import MemoryLog
+from grit.log.open import open_log
 from grit.log.port import Log
 from grit.log.shared import SharedLog
 from grit.runtime.electors.file_lock import FileElector
@@ -182,9 +181,7 @@ class Process:
     async def _log(self, name: str) -> Log:
         shared = self._logs.get(name)
         if shared is None:
-            path = self.config.log.path
-            log: Log = MemoryLog(name) if path is None else await EmbeddedLog.open(path, name)
-            shared = self._logs[name] = SharedLog(log)
+            shared = self._logs[name] = SharedLog(await open_log(self.config.log, name))
         return shared.hold()
 
     def _make_links(self) -> Links[Message]:

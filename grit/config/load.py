@@ -7,7 +7,8 @@ import msgspec
 
 from grit.config.addresses import parse_address, parse_addresses
 from grit.config.catalogue import parse_realms
-from grit.config.document import Piece, Section, parse_document
+from grit.config.document import Section, parse_document
+from grit.config.kafka import parse_kafka, parse_path
 from grit.config.model import (
     ELECTOR_KINDS,
     LOG_FORMATS,
@@ -62,14 +63,16 @@ def _read(path: Path) -> str:
 
 
 def _log(section: Section, base: Path) -> LogConfig:
-    section.expect("kind", "path")
     kind = section.need("kind", "kind: embedded").choice(LOG_KINDS)
+    if kind == "kafka":
+        return LogConfig(kind, kafka=parse_kafka(section, base))
+    section.expect("kind", "path")
     path = section.get("path")
     if kind == "memory":
         if path is not None:
             path.refuse(f"{path.path}: a log in memory has no path; leave it out, or write kind: embedded")
         return LogConfig(kind)
-    return LogConfig(kind, _path(section.need("path", "path: var/log"), base))
+    return LogConfig(kind, parse_path(section.need("path", "path: var/log"), base))
 
 
 def _elector(section: Section, base: Path) -> ElectorConfig:
@@ -80,14 +83,7 @@ def _elector(section: Section, base: Path) -> ElectorConfig:
         if path is not None:
             path.refuse(f"{path.path}: without an elector there is no path; leave it out, or write kind: file")
         return ElectorConfig(kind)
-    return ElectorConfig(kind, _path(section.need("path", "path: var/elector"), base))
-
-
-def _path(piece: Piece, base: Path) -> Path:
-    text = piece.text()
-    if not text:
-        piece.refuse(f"{piece.path} is empty: give a path")
-    return base / text
+    return ElectorConfig(kind, parse_path(section.need("path", "path: var/elector"), base))
 
 
 def _sidecar(section: Section) -> SidecarConfig:
@@ -110,7 +106,7 @@ def _telemetry(section: Section, base: Path) -> TelemetryConfig:
             log_level=level.choice(LOG_LEVELS) if level else default.log_level,
             log_format=form.choice(LOG_FORMATS) if form else default.log_format,
             metrics_port=port.integer() if port else default.metrics_port,
-            trace_file=_path(trace, base) if trace else default.trace_file,
+            trace_file=parse_path(trace, base) if trace else default.trace_file,
         )
     except ValueError as error:
         (port or section).refuse(f"telemetry: {error}")

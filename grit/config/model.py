@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from grit.config.kafka_model import KafkaConfig
 from grit.core.catalog import RealmDef
 from grit.core.ids import Realm
 from grit.core.limits import Limits
 
-LOG_KINDS = ("embedded", "memory")
+LOG_KINDS = ("embedded", "kafka", "memory")
 ELECTOR_KINDS = ("none", "file")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
@@ -16,10 +17,17 @@ LOG_FORMATS = ("text", "json")
 
 @dataclass(frozen=True)
 class LogConfig:
-    """Where the logs are: `embedded` in the folder `path` (absolute), or `memory` for one process without a disk."""
+    """Where the logs are.
+
+    Attributes:
+        kind: `embedded` in the folder `path`, `kafka` in topics, or `memory` for one process without a disk.
+        path: Absolute.
+        kafka: Cluster, names and login.
+    """
 
     kind: str = "memory"
     path: Path | None = None
+    kafka: KafkaConfig | None = None
 
     def __post_init__(self) -> None:
         """Check that the kind is known and has what it needs."""
@@ -27,6 +35,8 @@ class LogConfig:
             raise ValueError(f"the log's kind is {self.kind!r}; there is {', '.join(LOG_KINDS)}")
         if (self.kind == "embedded") != (self.path is not None):
             raise ValueError("an embedded log has a path, and only it")
+        if (self.kind == "kafka") != (self.kafka is not None):
+            raise ValueError("a log in Kafka has a cluster, and only it")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ REALMS = "realms: {shop: {engine: memory, collections: {orders: {key: [a], field
 SECTIONS = {
     "## Top level": f"{LOG}{REALMS}{UNKNOWN}: 1\n",
     "## `log`": f"log: {{kind: memory, {UNKNOWN}: 1}}\n{REALMS}",
+    "### Logs in Kafka": f'log: {{kind: kafka, bootstrap: ["h:1"], topic_prefix: p, {UNKNOWN}: 1}}\n{REALMS}',
     "## `sidecar`": f"{LOG}{REALMS}sidecar: {{{UNKNOWN}: 1}}\n",
     "## `telemetry`": f"{LOG}{REALMS}telemetry: {{{UNKNOWN}: 1}}\n",
     "## A realm": LOG + REALMS.replace("engine: memory", f"engine: memory, {UNKNOWN}: 1"),

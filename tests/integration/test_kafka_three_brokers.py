@@ -1,0 +1,85 @@
+"""The log contract on three brokers, and the loss of the one that leads: what is acknowledged is there, once, in order."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from kafka.admin import KafkaAdminClient
+
+from grit.config.kafka_model import KafkaConfig
+from grit.core.ids import Offset
+from grit.log.kafka import KafkaLog
+from grit.log.port import AppendUnknown, Log, LogUnavailable
+from tests.contract.log_contract import LogContract, Opener, read_all
+from tests.integration.kafka_topics import kafka_up, new_config, stack
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.timeout(180),
+    # The driver forgets sockets of clients that it could not make.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+LIMIT_S = 120.0
+
+
+class TestKafkaLogOnThreeBrokers(LogContract):
+    """Handles on a Kafka log are connections to one topic, of which there are three replicas."""
+
+    def opener(self, folder: Path) -> Opener:
+        """Return what opens the topic again."""
+        config = new_config(kafka_up("kafka3"))
+
+        async def open_log() -> Log:
+            return await KafkaLog.open(config, "gtl")
+
+        return open_log
+
+
+def leader_of(config: KafkaConfig) -> int:
+    admin = KafkaAdminClient(bootstrap_servers=list(config.bootstrap))
+    try:
+        leader: int = admin.describe_topics([config.topic("gtl")])[0]["partitions"][0]["leader_id"]
+        return leader
+    finally:
+        admin.close()
+
+
+async def test_the_death_of_the_leading_broker_loses_nothing_that_was_acknowledged() -> None:
+    config = new_config(kafka_up("kafka3"))
+    assert config.durability == "replicated"
+    log = await KafkaLog.open(config, "gtl")
+    acknowledged: dict[Offset, bytes] = {}
+    is_over = asyncio.Event()
+
+    async def write(writer: int) -> None:
+        number = 0
+        while not is_over.is_set():
+            payload = b"%d.%d" % (writer, number)
+            number += 1
+            try:
+                acknowledged[await log.append(payload)] = payload
+            except (AppendUnknown, LogUnavailable):
+                await asyncio.sleep(0.05)
+
+    async def reach(count: int) -> None:
+        while len(acknowledged) < count:  # noqa: ASYNC110 - what other tasks count has no event
+            await asyncio.sleep(0.01)
+
+    leader = f"kafka3.{leader_of(config)}"
+    try:
+        async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
+            for writer in range(4):
+                tasks.create_task(write(writer))
+            await reach(200)
+            await asyncio.to_thread(stack, "kill", leader)
+            await reach(len(acknowledged) + 200)
+            is_over.set()
+        rows = dict(await read_all(log))
+    finally:
+        await asyncio.to_thread(stack, "restart", leader)
+    assert {offset: rows.get(offset) for offset in acknowledged} == acknowledged
+    for writer in range(4):
+        numbers = [int(payload.split(b".")[1]) for payload in rows.values() if payload.startswith(b"%d." % writer)]
+        assert numbers == sorted(set(numbers)), "a record landed twice, or late"
+    await log.close()
