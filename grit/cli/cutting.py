@@ -3,7 +3,7 @@
     fold of one's own, from the first that is kept --> state at c --> CHECKPOINT{at: c} appended --> read back from the file
       --> equal? --> nobody has come to need more? --> cut
 
-Whatever is broken off leaves a log that everybody can begin at (docs/adr/0021).
+Whatever is broken off leaves a log that everybody can begin at (docs/adr/0014).
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping

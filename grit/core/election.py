@@ -5,7 +5,7 @@ r"""When a standby may claim: it has seen no sign of life for the time-out, and 
 
 Nothing here is needed for safety, which rests on epochs in the log alone; it decides only who tries, and when.
 
-An **external elector** may decide who tries first (docs/adr/0052). Who holds its seat has the plain time-out, all others half
+An **external elector** may decide who tries first (docs/adr/0022). Who holds its seat has the plain time-out, all others half
 as much again. Who wins the seat of the process that leads, by the log, takes that process for dead: it reads the log to its
 end and claims, without waiting for silence. That is done once for each win, and once in a time-out at most, so an elector
 that lies can change the leader so often and no oftener; one that is stuck costs half a time-out. Who holds the seat while

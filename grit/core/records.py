@@ -106,7 +106,7 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="ch
     """A part of the fold's state just before the past offset `at`; it has no effect on the fold, and anybody may write it.
 
     Attributes:
-        at: Where a reader goes on who has loaded it: never where this record itself lies (docs/adr/0020).
+        at: Where a reader goes on who has loaded it: never where this record itself lies (docs/adr/0013).
         part, of: Which part this is, from 0, and how many there are.
         state: Its share of the bytes of the state, see `grit.core.states`.
         digest: Of the whole state: only parts of one digest make a whole.

@@ -1,4 +1,4 @@
-"""When a checkpoint is due in a machine, and what it does with others' (docs/adr/0020)."""
+"""When a checkpoint is due in a machine, and what it does with others' (docs/adr/0013)."""
 
 import pytest
 
