@@ -89,6 +89,8 @@ class Node:
             self._inbox.append(event)
             return
         for effect in self.step(event):
+            if not self.is_alive:
+                return  # an effect before it brought an event, and that was the end
             self.world.cause = event
             if self.fuse is not None:
                 self.fuse -= 1
@@ -99,7 +101,7 @@ class Node:
                     return
             self.perform(effect)
         self.world.cause = None
-        if self.is_stopping and self.is_drained:
+        if self.is_alive and self.is_stopping and self.is_drained:
             self.kill()
             self.on_death()
 
