@@ -25,6 +25,9 @@ def doubled(tmp_path: Path) -> Iterator[Deployment]:
         deployment.serve(LEADER, REST, "sidecar")
         deployment.until_serving()
         deployment.serve(STANDBY)
+        deployment.processes[STANDBY].until_said(
+            "announcer"
+        )  # else the leader might be stopped before anybody stands by
         yield deployment
     finally:
         deployment.processes[LEADER].signal(signal.SIGCONT)

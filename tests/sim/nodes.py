@@ -101,6 +101,10 @@ class Node:
                     return
             self.perform(effect)
         self.world.cause = None
+        self._end_if_drained()
+
+    def _end_if_drained(self) -> None:
+        """End, once, when told to stop and done."""
         if self.is_alive and self.is_stopping and self.is_drained:
             self.kill()
             self.on_death()

@@ -11,10 +11,12 @@ def test_every_answer_is_explained_by_a_serial_order_that_agrees_with_real_time(
     Cluster(sim_seed, clients=2 + sim_seed % 4, transactions=3).run()
 
 
+@pytest.mark.sim_seeds(200)
 def test_killing_and_restarting_any_process_at_any_moment_loses_nothing(sim_seed: int) -> None:
     Cluster(sim_seed, clients=2 + sim_seed % 3, transactions=3, restarts=1 + sim_seed % 3).run()
 
 
+@pytest.mark.sim_seeds(150)
 def test_whatever_befalls_any_process_costs_time_and_nothing_else(sim_seed: int) -> None:
     Swarm(draw(sim_seed)).run()
 
