@@ -25,7 +25,10 @@ say = @printf '\n\033[1m== %s\033[0m\n' "$(1)"
 # SEEDS=n runs the first n seeds of the simulator, FIRST=f begins elsewhere, FOR=s runs for so long, SEED=k shows that one.
 SIM_FLAGS := $(if $(SEEDS),--seeds=$(SEEDS)) $(if $(FIRST),--first=$(FIRST)) $(if $(FOR),--seconds=$(FOR)) $(if $(SEED),--seed=$(SEED))
 
-.PHONY: help setup demo test crash-matrix stack stack-down test-stack check format format-check lint types import-rules proto proto-check bench sim scenarios sim-mutations clean
+# Too long for `make test`; CI runs them beside it.
+LONG := tests/e2e/test_crash_matrix.py tests/e2e/test_elector.py tests/e2e/test_rebuild.py
+
+.PHONY: help setup demo test test-long crash-matrix stack stack-down test-stack check format format-check lint types import-rules proto proto-check bench sim scenarios sim-mutations clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -53,9 +56,13 @@ demo: setup ## Run the marketplace: services, 2,000 checkouts, killed leaders, a
 test: setup ## Run all tests that need no server (under 3 minutes)
 	$(call say,test: all that needs no server)
 	@$(PYTEST) -n 2 --dist loadgroup --ignore=tests/integration --ignore=tests/stack \
-		--ignore=tests/e2e/test_crash_matrix.py $(ARGS)
+		$(addprefix --ignore=,$(LONG)) $(ARGS)
 
-crash-matrix: setup ## Kill or pause every role at every point of the crash matrix, under load (about 7 minutes)
+test-long: setup ## Run what is too long for make test: the crash matrix, electors and rebuilt databases in real processes (about 4 minutes)
+	$(call say,test-long: crash matrix, electors, rebuilt databases)
+	@$(PYTEST) $(LONG) -s $(ARGS)
+
+crash-matrix: setup ## Kill or pause every role at every point of the crash matrix, under load (about 3 minutes)
 	$(call say,crash-matrix: every role dies or pauses at every point under load)
 	@$(PYTEST) tests/e2e/test_crash_matrix.py -s $(ARGS)
 

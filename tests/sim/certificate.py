@@ -60,8 +60,8 @@ def _placed(
         instant = instants.get(attempt.name)
         if instant is None and attempt.checked:
             instant = (attempt.checked, 0)
-        if attempt.error:
-            continue
+        if attempt.error or not attempt.operations:
+            continue  # what did nothing took place nowhere, and anywhere
         if instant is not None:
             placed.append((instant, attempt))
         elif attempt.sure:
