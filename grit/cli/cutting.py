@@ -6,14 +6,14 @@
 Whatever is broken off leaves a log that everybody can begin at (docs/adr/0014).
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from grit.cli.log_files import open_existing
-from grit.cli.log_walk import Progress
+from grit.cli.log_walk import payloads
 from grit.config.model import Config
 from grit.core.catalog import RealmDef
 from grit.core.errors import ConfigError, LogError
@@ -177,7 +177,7 @@ async def _fold_dbtl(config: Config, realm: Realm) -> DbtlFold:
         begin = await find_begin(log, decode_dbtl_record)
         if begin is not None:
             fold.load(begin.state)
-        async for offset, payload in _payloads(log, fold.offset, await log.end()):
+        async for offset, payload in payloads(log, fold.offset, await log.end()):
             fold.apply(offset, decode_dbtl_record(payload, log=name, offset=offset))
         return fold
     finally:
@@ -189,18 +189,5 @@ async def _fold_to(log: Log, fold: GtlFold | DbtlFold, decode: Callable[..., Any
     begin = await find_first(log, decode)
     if begin is not None:
         fold.load(begin.state)
-    progress = Progress(log.name, upto)
-    async for offset, payload in _payloads(log, fold.offset, upto, progress.show):
+    async for offset, payload in payloads(log, fold.offset, upto):
         fold.apply(offset, decode(payload, log=log.name, offset=offset))
-    progress.clear()
-
-
-async def _payloads(
-    log: Log, at: Offset, upto: Offset, show: Callable[[int], None] = lambda _: None
-) -> AsyncIterator[tuple[Offset, bytes]]:
-    while at < upto:
-        for offset, payload in await log.read(at):
-            if offset < upto:
-                yield offset, payload
-            at = Offset(offset + 1)
-        show(at)

@@ -26,7 +26,7 @@ async def walk(config: Config, name: str) -> AsyncGenerator[RecordFacts, None]:
         decode = decode_gtl_record if name == GTL else decode_dbtl_record
         begin = await find_first(log, decode)
         folder = _gtl_folder(name, begin) if name == GTL else _dbtl_folder(name, begin)
-        async for offset, payload in _payloads(log, begin.at if begin else Offset(0)):
+        async for offset, payload in payloads(log, begin.at if begin else Offset(0), await log.end()):
             yield folder(offset, payload)
     finally:
         await log.close()
@@ -46,18 +46,19 @@ def _dbtl_folder(name: str, begin: Begin | None) -> Callable[[Offset, bytes], Re
     return lambda offset, payload: dbtl_facts(fold, offset, decode_dbtl_record(payload, log=name, offset=offset))
 
 
-async def _payloads(log: Log, at: Offset) -> AsyncGenerator[tuple[Offset, bytes], None]:
-    end = await log.end()
-    progress = Progress(log.name, end)
+async def payloads(log: Log, at: Offset, end: Offset) -> AsyncGenerator[tuple[Offset, bytes], None]:
+    """Yield what a log holds from `at` on, `end` excluded, and show how far it has come."""
+    progress = _Progress(log.name, end)
     while at < end:
         for offset, payload in await log.read(at):
-            yield offset, payload
+            if offset < end:
+                yield offset, payload
             at = Offset(offset + 1)
-        progress.show(at)
+        progress.show(min(at, end))
     progress.clear()
 
 
-class Progress:
+class _Progress:
     """How far a log has been read: one line that is written over, on a terminal only."""
 
     def __init__(self, name: str, end: int) -> None:

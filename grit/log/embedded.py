@@ -14,11 +14,9 @@ and then by a look into the file, because a clock that ticks in milliseconds can
 
 import asyncio
 import sqlite3
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +24,7 @@ from grit.core.errors import LogError
 from grit.core.ids import Offset
 from grit.log.log_file import LogFile
 from grit.log.port import LogUnavailable
+from grit.log.tail import Tail
 
 BATCH_BYTES_MAX = 4 << 20
 """A batch that has grown to this many bytes takes no more payloads."""
@@ -34,8 +33,6 @@ LOOK_MS_MIN, LOOK_MS_MAX, LOOK_GROWTH = 1.0, 20.0, 1.5
 CUT_ROWS_MAX = 10_000
 CUT_BYTES_MAX = 16 << 20
 """Rows that one transaction of a cut deletes, and about how many bytes: appends wait for no more."""
-RECENT_BYTES_MAX = 4 << 20
-"""Payloads appended through a handle that it keeps for its readers."""
 
 
 class _Batch:
@@ -61,14 +58,11 @@ class EmbeddedLog:
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix=f"read {name}")
         self._turn = asyncio.Lock()  # first come, first served: it keeps the order of batches
         self._newest: _Batch | None = None
-        self._grown: asyncio.Future[None] | None = None
+        self._tail = Tail()
         self._watcher: asyncio.Task[None] | None = None
-        self._known_end = 0
         self._glimpse: tuple[int, int] | None = None
         self._looked_at = -LOOK_MS_MAX
         self._pause_ms = LOOK_MS_MIN
-        self._recent: deque[tuple[Offset, bytes]] = deque()
-        self._recent_bytes = 0
         self._is_closed = False
 
     @classmethod
@@ -140,20 +134,10 @@ class EmbeddedLog:
             batch.is_gathering = False
             append = partial(self._appends.append, batch.payloads)
             first = await asyncio.get_running_loop().run_in_executor(self._append_thread, append)
-        self._keep(first, batch)
+        self._tail.keep((Offset(first + i), payload) for i, payload in enumerate(batch.payloads))
         self._glimpse = self._reads.glimpse()
-        self._see_end(first + len(batch.payloads))
+        self._tail.see(first + len(batch.payloads))
         return first
-
-    def _keep(self, first: Offset, batch: _Batch) -> None:
-        """Keep what was appended, as one dense run of offsets that ends with it."""
-        if self._recent and self._recent[-1][0] + 1 != first:
-            self._recent.clear()
-            self._recent_bytes = 0
-        self._recent.extend((Offset(first + i), payload) for i, payload in enumerate(batch.payloads))
-        self._recent_bytes += batch.size
-        while self._recent_bytes > RECENT_BYTES_MAX:
-            self._recent_bytes -= len(self._recent.popleft()[1])
 
     async def read(self, start: Offset, *, bytes_max: int = 1 << 20) -> Sequence[tuple[Offset, bytes]]:
         """Return durable payloads from `start` on, in order, at most `bytes_max` but at least one if there is one.
@@ -164,20 +148,11 @@ class EmbeddedLog:
             LogError: Damage at `start` (what lies before damage can be read), or `start` lies outside of the log.
         """
         self._check_open()
-        if self._recent and self._recent[0][0] <= start <= self._recent[-1][0]:
-            return self._read_recent(start, bytes_max)
+        recent = self._tail.recent(start, bytes_max)
+        if recent is not None:
+            return recent
         read = partial(self._reads.read, start, bytes_max=bytes_max)
         return await asyncio.get_running_loop().run_in_executor(self._read_thread, read)
-
-    def _read_recent(self, start: Offset, bytes_max: int) -> list[tuple[Offset, bytes]]:
-        rows: list[tuple[Offset, bytes]] = []
-        size = 0
-        for row in islice(self._recent, start - self._recent[0][0], None):
-            size += len(row[1])
-            if rows and size > bytes_max:
-                break
-            rows.append(row)
-        return rows
 
     async def start(self) -> Offset:
         """Return the first offset that is kept.
@@ -199,8 +174,7 @@ class EmbeddedLog:
         cut = partial(self._appends.cut, offset, rows_max=CUT_ROWS_MAX, bytes_max=CUT_BYTES_MAX)
         while not await asyncio.get_running_loop().run_in_executor(self._append_thread, cut):
             self._check_open()
-        while self._recent and self._recent[0][0] < offset:
-            self._recent_bytes -= len(self._recent.popleft()[1])
+        self._tail.cut(offset)
 
     async def end(self) -> Offset:
         """Return the offset that the next payload will get.
@@ -210,7 +184,7 @@ class EmbeddedLog:
             LogError: Damage at the end, or the log has become shorter.
         """
         self._check_open()
-        known = self._known_end  # taken before the look: what is appended meanwhile need not be seen by it
+        known = self._tail.end  # taken before the look: what is appended meanwhile need not be seen by it
         end = await asyncio.get_running_loop().run_in_executor(self._read_thread, self._reads.end)
         if end < known:
             raise self._reads.shorter(known, end)
@@ -230,26 +204,23 @@ class EmbeddedLog:
         deadline = loop.time() + timeout_ms / 1000
         if timeout_ms == 0:
             await self._look_if_due()
-        while self._known_end <= start:
+        while self._tail.end <= start:
             left = deadline - loop.time()
             if left <= 0:
                 return False
-            grown = self._grown = self._grown or loop.create_future()
             if self._watcher is None:
                 self._watcher = loop.create_task(self._watch(), name=f"watch {self._name}")
-            await asyncio.wait({grown}, timeout=left)
-            if grown.done():
-                grown.result()
+            await self._tail.news(left)
         return True
 
     async def _watch(self) -> None:
         """Glance at the file as long as somebody waits."""
         try:
-            while self._grown is not None and not self._is_closed:
+            while self._tail.is_awaited and not self._is_closed:
                 await self._look_if_due()
                 await asyncio.sleep(self._pause_ms / 1000)
         except (LogUnavailable, LogError) as error:
-            self._fail(error)
+            self._tail.fail(error)
         finally:
             self._watcher = None
 
@@ -261,9 +232,9 @@ class EmbeddedLog:
             return
         self._looked_at = now
         end = await self.end()
-        if end > self._known_end:
+        if end > self._tail.end:
             self._pause_ms = LOOK_MS_MIN
-        self._see_end(end)
+        self._tail.see(end)
 
     def _has_changed(self) -> bool:
         """Glance at the file; while an own append is under way it always changes, and says nothing."""
@@ -272,26 +243,12 @@ class EmbeddedLog:
         before, self._glimpse = self._glimpse, self._reads.glimpse()
         return self._glimpse != before
 
-    def _see_end(self, end: int) -> None:
-        if end > self._known_end:
-            self._known_end = end
-            grown, self._grown = self._grown, None
-            if grown is not None and not grown.done():
-                grown.set_result(None)
-
-    def _fail(self, error: Exception) -> None:
-        """Tell all who wait that the log cannot be looked at."""
-        grown, self._grown = self._grown, None
-        if grown is not None and not grown.done():
-            grown.set_exception(error)
-            grown.exception()  # whoever waited may have gone
-
     async def close(self) -> None:
         """Finish the appends that were handed over, then release file and threads. Safe to call twice."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._fail(LogUnavailable(f"log {self._name} is closed"))
+        self._tail.fail(LogUnavailable(f"log {self._name} is closed"))
         if self._watcher is not None:
             self._watcher.cancel()
         if self._newest is not None:  # the last to get its turn

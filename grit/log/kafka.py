@@ -12,25 +12,22 @@ the high watermark. Which outcome of an append is known, and which is not: see `
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from typing import Self, TypeVar
 
 from grit.config.kafka_model import KafkaConfig
 from grit.core.errors import LogError
 from grit.core.ids import Offset
 from grit.log.kafka_cluster import ANSWER_MS, DELIVERY_MS, KafkaCluster
-from grit.log.kafka_reader import KafkaFollower, KafkaReader, Report, Row, limited, shorter
+from grit.log.kafka_reader import KafkaFollower, KafkaReader, Report, shorter
 from grit.log.kafka_writer import KafkaWriter, Outcome
 from grit.log.port import AppendUnknown, LogUnavailable, beyond_last
+from grit.log.tail import Row, Tail
 
 PAYLOAD_BYTES_MAX = 32 << 20
 """The largest record that a topic is made for: a transaction of the largest size, with what it overwrote."""
-RECENT_BYTES_MAX = 4 << 20
-"""Payloads near the end that a handle keeps for its readers."""
 SILENCE_MS = DELIVERY_MS + 2 * ANSWER_MS
 """The driver connects, looks for the leader and delivers, each with a time-out; one that is silent for longer is given up."""
 STALE_LOOKS, STALE_PAUSE_S = 20, 0.25
@@ -50,10 +47,7 @@ class KafkaLog:
         self._read_thread = ThreadPoolExecutor(1, thread_name_prefix=f"read {name}")
         self._follower: KafkaFollower | None = None
         self._damage: LogError | None = None
-        self._grown: asyncio.Future[None] | None = None
-        self._known_end = 0
-        self._recent: deque[Row] = deque()
-        self._recent_bytes = 0
+        self._tail = Tail()
         self._is_closed = False
 
     @classmethod
@@ -120,8 +114,9 @@ class KafkaLog:
             LogError: `start` lies outside of the log, or a record is damaged or missing.
         """
         self._check_open()
-        if self._recent and self._recent[0][0] <= start <= self._recent[-1][0]:
-            return limited(list(islice(self._recent, start - self._recent[0][0], None)), bytes_max)
+        recent = self._tail.recent(start, bytes_max)
+        if recent is not None:
+            return recent
         return await self._in_read_thread(partial(self._reader.read, start, bytes_max=bytes_max))
 
     async def start(self) -> Offset:
@@ -145,8 +140,7 @@ class KafkaLog:
             raise beyond_last(self._cluster.place, offset, end)
         if offset > await self.start():
             await self._in_read_thread(partial(self._reader.cut, offset))
-        while self._recent and self._recent[0][0] < offset:
-            self._recent_bytes -= len(self._recent.popleft()[1])
+        self._tail.cut(offset)
 
     async def end(self) -> Offset:
         """Return the offset that the next payload will get.
@@ -156,7 +150,7 @@ class KafkaLog:
             LogError: The log has become shorter.
         """
         self._check_open()
-        known = self._known_end  # taken before the look: what is appended meanwhile need not be seen by it
+        known = self._tail.end  # taken before the look: what is appended meanwhile need not be seen by it
         end = await self._in_read_thread(self._reader.end)
         for _ in range(STALE_LOOKS):
             if end >= known:
@@ -165,7 +159,7 @@ class KafkaLog:
             end = await self._in_read_thread(self._reader.end)
         if end < known:
             raise shorter(self._cluster, known, end)
-        self._see_end(end)
+        self._tail.see(end)
         return end
 
     async def wait(self, start: Offset, *, timeout_ms: int) -> bool:
@@ -176,11 +170,11 @@ class KafkaLog:
             LogError: The log has become shorter, or is damaged at its end.
         """
         self._check_open()
-        if self._known_end <= start and (timeout_ms == 0 or self._follower is None):
+        if self._tail.end <= start and (timeout_ms == 0 or self._follower is None):
             await self.end()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_ms / 1000
-        while self._known_end <= start:
+        while self._tail.end <= start:
             left = deadline - loop.time()
             if left <= 0:
                 return False
@@ -188,11 +182,8 @@ class KafkaLog:
             if self._damage is not None:
                 raise self._damage
             if self._follower is None:
-                self._follower = KafkaFollower(self._cluster, Offset(self._known_end), self._reporter())
-            grown = self._grown = self._grown or loop.create_future()
-            await asyncio.wait({grown}, timeout=left)
-            if grown.done():
-                grown.result()
+                self._follower = KafkaFollower(self._cluster, Offset(self._tail.end), self._reporter())
+            await self._tail.news(left)
         return True
 
     async def close(self) -> None:
@@ -200,7 +191,7 @@ class KafkaLog:
         if self._is_closed:
             return
         self._is_closed = True
-        self._fail(LogUnavailable(f"log {self._name} is closed"))
+        self._tail.fail(LogUnavailable(f"log {self._name} is closed"))
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._append_thread, self._writer.close)
         if self._follower is not None:
@@ -224,36 +215,11 @@ class KafkaLog:
             return
         if isinstance(report, LogError):
             self._damage = report
-        self._fail(report)
+        self._tail.fail(report)
 
     def _keep(self, rows: Sequence[Row]) -> None:
-        """Keep rows as one dense run that ends with the newest; what is told twice, by an append and by the follower, once."""
-        for row in rows:
-            after = self._recent[-1][0] + 1 if self._recent else row[0]
-            if row[0] < after:
-                continue
-            if row[0] > after:
-                self._recent.clear()
-                self._recent_bytes = 0
-            self._recent.append(row)
-            self._recent_bytes += len(row[1])
-        while self._recent_bytes > RECENT_BYTES_MAX:
-            self._recent_bytes -= len(self._recent.popleft()[1])
-        self._see_end(rows[-1][0] + 1)
-
-    def _see_end(self, end: int) -> None:
-        if end > self._known_end:
-            self._known_end = end
-            grown, self._grown = self._grown, None
-            if grown is not None and not grown.done():
-                grown.set_result(None)
-
-    def _fail(self, error: Exception) -> None:
-        """Tell all who wait that the log cannot be looked at."""
-        grown, self._grown = self._grown, None
-        if grown is not None and not grown.done():
-            grown.set_exception(error)
-            grown.exception()  # whoever waited may have gone
+        self._tail.keep(rows)
+        self._tail.see(rows[-1][0] + 1)
 
     async def _in_read_thread(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._read_thread, work)

@@ -6,7 +6,7 @@ hence two. Offsets must be dense: a topic that was compacted, or written with tr
 
 import threading
 from collections.abc import Callable, Sequence
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from typing import Any
 
 from kafka import KafkaConsumer
@@ -16,8 +16,8 @@ from grit.core.errors import LogError
 from grit.core.ids import Offset
 from grit.log.kafka_cluster import ANSWER_MS, KafkaCluster, reason
 from grit.log.port import LogUnavailable, refuse_cut
+from grit.log.tail import Row, limited
 
-Row = tuple[Offset, bytes]
 Report = Sequence[Row] | LogUnavailable | LogError
 
 _READ_WAIT_MS = 1
@@ -166,18 +166,6 @@ def rows_of(cluster: KafkaCluster, polled: dict[Any, list[Any]], start: Offset) 
             "with transactions; bring back the records from a copy of the topic, nothing is skipped"
         )
     return rows
-
-
-def limited(rows: Sequence[Row], bytes_max: int) -> list[Row]:
-    """Return as many of the first rows as have `bytes_max` bytes together, and at least one."""
-    size = 0
-
-    def fits(row: Row) -> bool:
-        nonlocal size
-        size += len(row[1])
-        return size <= bytes_max
-
-    return list(takewhile(fits, rows)) or list(rows[:1])
 
 
 def shorter(cluster: KafkaCluster, offset: int, end: int) -> LogError:

@@ -9,8 +9,9 @@ from grit.config.kafka_model import KafkaConfig
 from grit.core.errors import LogError
 from grit.core.ids import Offset
 from grit.log.kafka_cluster import KafkaCluster
-from grit.log.kafka_reader import failure, limited, rows_of
+from grit.log.kafka_reader import failure, rows_of
 from grit.log.port import LogUnavailable
+from grit.log.tail import limited
 
 CLUSTER = KafkaCluster(KafkaConfig(("h:1",), "shop"), "gtl", payload_bytes_max=1_000)
 
