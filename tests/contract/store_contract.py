@@ -87,6 +87,13 @@ async def ids(reader: StoreReader, expr: Expr, *order_by: OrderBy, limit: int | 
     return [row["id"] for _, row in await rows_of(reader, FindRows(BOX, encode_expr(expr), order_by, limit))]
 
 
+async def play(writer: StoreWriter, numbers: Sequence[int], last: int) -> None:
+    """Write every box again and again: at Lsn n, up to `last`, all of them hold n."""
+    for lsn in range(1, last + 1):
+        at = cursor(lsn - 1) if lsn > 1 else None
+        assert await writer.apply(at, [box(number, int=lsn) for number in numbers], cursor(lsn))
+
+
 class Database(Protocol):
     """Opens handles on *the* database of a test; they are closed after it."""
 
@@ -287,14 +294,8 @@ class StoreContract(ABC):
         """Section 4 of the protocol: every row shows all writes up to `before` and none above `after`."""
         writer, reader = await database.writer(), await database.reader()
         numbers, last = range(20), 60
-
-        async def play() -> None:
-            for lsn in range(1, last + 1):
-                at = cursor(lsn - 1) if lsn > 1 else None
-                assert await writer.apply(at, [box(number, int=lsn) for number in numbers], cursor(lsn))
-
         async with asyncio.timeout(LIMIT_S):
-            player = asyncio.create_task(play())
+            player = asyncio.create_task(play(writer, numbers, last))
             seen = 0
             while seen < last:
                 get = GetRows(BOX, tuple(encode_key([number]) for number in numbers))
@@ -312,14 +313,8 @@ class StoreContract(ABC):
         writer, reader = await database.writer(), await database.reader()
         assert (await reader.snapshot([FindRows(BOX, EVERYTHING)])).after is None
         numbers, last = range(20), 12
-
-        async def play() -> None:
-            for lsn in range(1, last + 1):
-                at = cursor(lsn - 1) if lsn > 1 else None
-                assert await writer.apply(at, [box(number, int=lsn) for number in numbers], cursor(lsn))
-
         async with asyncio.timeout(LIMIT_S):
-            player = asyncio.create_task(play())
+            player = asyncio.create_task(play(writer, numbers, last))
             seen = 0
             while seen < last:
                 answer = await reader.snapshot([FindRows(BOX, EVERYTHING)] * 3)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from grit.log.kafka import KafkaLog
 from grit.log.port import AppendUnknown, LogUnavailable
 from tests.contract.log_contract import read_all
 from tests.integration.kafka_topics import kafka_up, new_config, stack
+from tests.integration.writers import Writers, until
 
 pytestmark = [
     pytest.mark.stack,
@@ -30,7 +30,7 @@ async def test_appends_to_a_broker_that_is_paused_are_unknown_and_later_ones_lan
     assert await log.append(b"before") == 0
     os.kill(engine.members[0].pid, signal.SIGSTOP)
     try:
-        await _until(lambda: _stands_still(engine.members[0].pid))
+        await until(lambda: _stands_still(engine.members[0].pid))
         outcomes = await asyncio.gather(*(log.append(b"%d" % number) for number in range(3)), return_exceptions=True)
     finally:
         os.kill(engine.members[0].pid, signal.SIGCONT)
@@ -45,33 +45,16 @@ async def test_appends_to_a_broker_that_is_paused_are_unknown_and_later_ones_lan
 async def test_what_was_acknowledged_survives_a_killed_broker_once_and_in_order() -> None:
     config = new_config(kafka_up())
     log = await KafkaLog.open(config, "gtl")
-    acknowledged: dict[Offset, bytes] = {}
-    is_over = asyncio.Event()
-
-    async def write(writer: int) -> None:
-        number = 0
-        while not is_over.is_set():
-            payload = b"%d.%d" % (writer, number)
-            number += 1
-            try:
-                acknowledged[await log.append(payload)] = payload
-            except (AppendUnknown, LogUnavailable):
-                await asyncio.sleep(0.05)
-
+    writers = Writers(log)
     async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
-        for writer in range(4):
-            tasks.create_task(write(writer))
-        await _until(lambda: len(acknowledged) > 200)
+        writers.start(tasks)
+        await writers.more(201)
         await asyncio.to_thread(stack, "kill", "kafka")
-        before = len(acknowledged)
+        before = len(writers.acknowledged)
         await asyncio.to_thread(stack, "restart", "kafka")
-        await _until(lambda: len(acknowledged) > before + 200)
-        is_over.set()
-    rows = dict(await read_all(log))
-    assert {offset: rows.get(offset) for offset in acknowledged} == acknowledged
-    for writer in range(4):
-        numbers = [int(payload.split(b".")[1]) for payload in rows.values() if payload.startswith(b"%d." % writer)]
-        assert numbers == sorted(set(numbers)), "a record landed twice, or late"
+        await until(lambda: len(writers.acknowledged) > before + 200)
+        writers.stop()
+    await writers.expect_true()
     await log.close()
 
 
@@ -107,8 +90,3 @@ def _stands_still(pid: int) -> bool:
     """Tell whether every thread of a process has been stopped: a signal takes its time."""
     states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     return set(states) == {"T"}
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    while not holds():  # noqa: ASYNC110 - what other tasks count has no event
-        await asyncio.sleep(0.01)

@@ -7,11 +7,11 @@ import pytest
 from kafka.admin import KafkaAdminClient
 
 from grit.config.kafka_model import KafkaConfig
-from grit.core.ids import Offset
 from grit.log.kafka import KafkaLog
-from grit.log.port import AppendUnknown, Log, LogUnavailable
-from tests.contract.log_contract import LogContract, Opener, read_all
+from grit.log.port import Log
+from tests.contract.log_contract import LogContract, Opener
 from tests.integration.kafka_topics import kafka_up, new_config, stack
+from tests.integration.writers import Writers
 
 pytestmark = [
     pytest.mark.stack,
@@ -49,37 +49,16 @@ async def test_the_death_of_the_leading_broker_loses_nothing_that_was_acknowledg
     config = new_config(kafka_up("kafka3"))
     assert config.durability == "replicated"
     log = await KafkaLog.open(config, "gtl")
-    acknowledged: dict[Offset, bytes] = {}
-    is_over = asyncio.Event()
-
-    async def write(writer: int) -> None:
-        number = 0
-        while not is_over.is_set():
-            payload = b"%d.%d" % (writer, number)
-            number += 1
-            try:
-                acknowledged[await log.append(payload)] = payload
-            except (AppendUnknown, LogUnavailable):
-                await asyncio.sleep(0.05)
-
-    async def reach(count: int) -> None:
-        while len(acknowledged) < count:  # noqa: ASYNC110 - what other tasks count has no event
-            await asyncio.sleep(0.01)
-
+    writers = Writers(log)
     leader = f"kafka3.{leader_of(config)}"
     try:
         async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
-            for writer in range(4):
-                tasks.create_task(write(writer))
-            await reach(200)
+            writers.start(tasks)
+            await writers.more(200)
             await asyncio.to_thread(stack, "kill", leader)
-            await reach(len(acknowledged) + 200)
-            is_over.set()
-        rows = dict(await read_all(log))
+            await writers.more(200)
+            writers.stop()
+        await writers.expect_true()
     finally:
         await asyncio.to_thread(stack, "restart", leader)
-    assert {offset: rows.get(offset) for offset in acknowledged} == acknowledged
-    for writer in range(4):
-        numbers = [int(payload.split(b".")[1]) for payload in rows.values() if payload.startswith(b"%d." % writer)]
-        assert numbers == sorted(set(numbers)), "a record landed twice, or late"
     await log.close()
